@@ -1,0 +1,77 @@
+"""nano: a few million parameters, trained on a CPU in about an hour and a half.
+
+    python -m interaction.train --config=configs/nano.py --workdir=runs/nano
+
+The shipped checkpoint's measured scores stand in interaction/assets/nano/card.md.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.name = "nano"
+
+    config.model = ConfigDict()
+    m = config.model
+    m.text_vocab = 608  # interaction/assets/nano/tokenizer.json
+    m.controls_at = 608
+    m.vocab = 640
+    m.vocab_used = 640
+    m.width = 192
+    m.layers = 4
+    m.global_every = 4
+    m.heads = m.local_heads = 4
+    m.kv_heads = m.local_kv_heads = 4
+    m.head_dim = m.local_head_dim = 48
+    m.window = 64  # ten silent turns
+    m.horizon = 512  # sixteen seconds
+    m.global_extent = 256
+    m.rel_dim = 16
+    m.logit_divisor = 1.0
+    m.experts = 8
+    m.experts_per_token = 4
+    m.shared_experts = 1
+    m.expert_width = 64
+    m.route_scale = 2.5
+    m.patch_widths = (32, 64, 128)
+    m.frame_height = 40
+    m.frame_width = 80
+    m.flow_width = 256
+    m.flow_layers = 3
+    m.flow_steps = 8
+    m.flow_temperature = 0.3
+    m.flow_guidance = 1.0
+
+    config.data = ConfigDict()
+    d = config.data
+    d.seed = 1
+    d.turns = 72  # 14.4 s a dialogue; a row is cut where it is full
+    d.positions = 512  # at most model.horizon
+    d.audio_out = 128  # 50 ms patches of the agent's voice a dialogue
+    d.patches = 48
+    d.workers = 1
+    d.warm_rows = 4_000  # first dialogues: more of the plain questions
+    d.warm_mix = ConfigDict({"echo": 1.0, "arithmetic": 1.0, "silence": 0.1})
+
+    config.train = ConfigDict()
+    t = config.train
+    t.seed = 0
+    t.batch = 8
+    t.steps = 3_200
+    t.learning_rate = 1.5e-3
+    t.warmup = 100
+    t.weight_decay = 0.01
+    t.clip = 1.0
+    t.bias_rate = 1e-3  # router bias, towards equal load
+    t.z_loss = 1e-4
+    t.flow_weight = 1.0
+    t.flow_draws = 2  # (noise, t) pairs a patch
+    t.flow_rows = 384  # patches of a batch that the flow loss uses
+    t.heard_weight = 1.0
+    t.control_weight = 1.0
+    t.remat = False
+    t.save_every = 200
+    t.log_every = 20
+    t.media_every = 1_000
+    return config

@@ -1,0 +1,63 @@
+"""The preallocated state of a stack of layers for a number of slots."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from interaction.config import ModelConfig
+from interaction.layers import conv
+from interaction.layers.attention import Ring, empty_ring
+
+
+class LayerState(NamedTuple):
+    """One layer: its ring and the tails of its two branch convolutions."""
+
+    ring: Ring
+    attn_conv: jax.Array  # [B, kernel-1, D] float32
+    mlp_conv: jax.Array
+
+
+class Cache(NamedTuple):
+    """`layers[segment][i]`: state of layer i of the segment's pattern, with a leading
+    axis of its repeats. `cursor`: positions written so far, int32 [B]."""
+
+    cursor: jax.Array
+    layers: tuple[tuple[LayerState, ...], ...]
+
+
+def empty_cache(cfg: ModelConfig, slots: int) -> Cache:
+    """A cache for blocks of up to `cfg.max_ingest` positions (rounded up to 8)."""
+    block = -(-cfg.max_ingest // 8) * 8
+
+    def state(is_global: bool, repeats: int) -> LayerState:
+        tail = conv.empty_state(slots, cfg.width, cfg.conv_kernel)
+        one = LayerState(empty_ring(cfg, is_global, slots, block), tail, tail)
+        return jax.tree.map(lambda x: jnp.zeros((repeats, *x.shape), x.dtype), one)
+
+    layers = tuple(
+        tuple(state(kind.is_global, segment.repeats) for kind in segment.pattern)
+        for segment in cfg.segments
+    )
+    return Cache(jnp.zeros((slots,), jnp.int32), layers)
+
+
+def clear_slots(cache: Cache, clear_B: jax.Array) -> Cache:
+    """Forget the sessions of the slots where `clear` is true.
+
+    Keys need no clearing: with the cursor at zero their positions mask themselves.
+    """
+
+    def wipe(state: LayerState) -> LayerState:
+        def zero(tail_RBkC: jax.Array) -> jax.Array:
+            return jnp.where(clear_B[None, :, None, None], 0, tail_RBkC)
+
+        ring = state.ring._replace(
+            k_conv=zero(state.ring.k_conv), v_conv=zero(state.ring.v_conv)
+        )
+        return LayerState(ring, zero(state.attn_conv), zero(state.mlp_conv))
+
+    layers = tuple(tuple(wipe(state) for state in run) for run in cache.layers)
+    return Cache(jnp.where(clear_B, 0, cache.cursor), layers)

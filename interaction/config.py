@@ -1,0 +1,158 @@
+"""`ModelConfig`: every size of a model, frozen, validated once, hashable.
+
+`configs/*.py` hold the values; nothing else in the project does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from interaction.errors import InputError
+from interaction.grammar import CONTROLS, MAX_TEXT_IN
+
+
+class LayerKind(NamedTuple):
+    """What varies from layer to layer."""
+
+    is_global: bool
+    is_dense: bool
+
+
+class Segment(NamedTuple):
+    """`repeats` times the same pattern of layers: what `lax.scan` runs over."""
+
+    pattern: tuple[LayerKind, ...]
+    repeats: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of an interaction model. Defaults are Inkling's where it fixes them."""
+
+    # Vocabulary: ids below `text_vocab` are the tokenizer's; controls start at
+    # `controls_at`; `vocab` rows in both tables, of which `vocab_used` give logits.
+    text_vocab: int
+    controls_at: int
+    vocab: int
+    vocab_used: int
+
+    # Backbone
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    local_heads: int
+    local_kv_heads: int
+    local_head_dim: int
+    window: int  # positions a sliding layer sees, itself included
+    horizon: int  # positions a global layer sees, itself included
+    global_extent: int  # distances with a relative bias in global layers; local: window
+    rel_dim: int = 16
+    global_every: int = 6
+    log_floor: int = 128_000  # global layers scale logits past this position
+    log_alpha: float = 0.1
+    conv_kernel: int = 4
+    norm_eps: float = 1e-6
+    logit_divisor: float = 1.0  # muP: width / 256
+
+    # Mixture of experts
+    dense_layers: int = 0
+    dense_width: int = 0
+    experts: int = 8
+    experts_per_token: int = 2
+    shared_experts: int = 1
+    expert_width: int = 64
+    route_scale: float = 8.0
+
+    # Eyes: 40 x 40 patches of a pair of frames; a frame is fitted into this size.
+    patch: int = 40
+    patch_widths: tuple[int, ...] = (128, 320, 4800)
+    frame_height: int = 40
+    frame_width: int = 80
+
+    # Voice: the flow-matching head
+    flow_width: int = 256
+    flow_layers: int = 3
+    flow_steps: int = 8
+    flow_temperature: float = 0.7
+    flow_guidance: float = 1.0
+
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("width", "layers", "heads", "kv_heads", "window", "horizon"):
+            if getattr(self, name) < 1:
+                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        for kind in ("", "local_"):
+            heads, kv = getattr(self, kind + "heads"), getattr(self, kind + "kv_heads")
+            if heads % kv:
+                raise InputError(
+                    f"model.{kind}heads={heads} is not a multiple of "
+                    f"model.{kind}kv_heads={kv}; change either"
+                )
+        if self.controls_at < self.text_vocab:
+            raise InputError("model.controls_at is below model.text_vocab; raise it")
+        if self.controls_at + CONTROLS > self.vocab_used:
+            raise InputError(
+                f"model.vocab_used={self.vocab_used} leaves no room for {CONTROLS} "
+                f"controls at {self.controls_at}; raise it"
+            )
+        if self.vocab_used > self.vocab:
+            raise InputError("model.vocab_used is above model.vocab; raise vocab")
+        if self.window > self.horizon:
+            raise InputError("model.window is above model.horizon; lower it")
+        if self.experts_per_token > self.experts:
+            raise InputError("model.experts_per_token is above model.experts; lower it")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise InputError(f"model.dtype={self.dtype!r}; use float32 or bfloat16")
+
+    @property
+    def layer_kinds(self) -> tuple[LayerKind, ...]:
+        return tuple(
+            LayerKind((i + 1) % self.global_every == 0, i < self.dense_layers)
+            for i in range(self.layers)
+        )
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The layers, in order, as runs of one repeated group of `global_every`."""
+        kinds, period = self.layer_kinds, self.global_every
+        groups = [kinds[i : i + period] for i in range(0, len(kinds), period)]
+        runs: list[Segment] = []
+        for group in groups:
+            if runs and runs[-1].pattern == group:
+                runs[-1] = Segment(group, runs[-1].repeats + 1)
+            else:
+                runs.append(Segment(group, 1))
+        return tuple(runs)
+
+    @property
+    def patches_per_frame(self) -> int:
+        """Patches of one camera frame: Inkling's grid has one extra column."""
+        rows = -(-self.frame_height // self.patch)
+        return rows * (self.frame_width // self.patch + 1)
+
+    @property
+    def max_ingest(self) -> int:
+        """Positions of the longest input block."""
+        return 1 + (1 + MAX_TEXT_IN) + (1 + self.patches_per_frame) + 4
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """Build from a ConfigDict or parsed JSON. Raises InputError on unknown keys."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        for key in values:
+            if key not in known:
+                raise InputError(f"unknown key model.{key}; see interaction/config.py")
+        items = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        try:
+            return cls(**items)
+        except TypeError as error:
+            raise InputError(f"model config: {error}; add the missing keys") from None

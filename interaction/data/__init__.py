@@ -1,0 +1,1 @@
+"""Dialogues for training: the synthetic world and manifests of real corpora."""

@@ -1,0 +1,1 @@
+"""Modalities: what goes in and comes out of a micro-turn."""

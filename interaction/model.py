@@ -1,0 +1,188 @@
+"""The interaction model: one `forward` for training, prefill, decode and scoring."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from interaction.cache import Cache, LayerState
+from interaction.config import LayerKind, ModelConfig
+from interaction.grammar import Kind
+from interaction.layers import attention, conv, embed, flow, moe
+from interaction.layers.norm import rms_norm
+from interaction.params import Params, Spec, ones, repeat
+
+
+class Block(NamedTuple):
+    """A run of positions of B sessions, valid ones packed to the left.
+
+    kind, token: int32 [B, T]. `index` [B, T]: for AUDIO_IN, PATCH and AUDIO_OUT
+    positions, the row of `dmel`, `patches` or `voice` that the position is made of.
+    dmel: uint8 [B, A, 80]; patches: float32 [B, P, 2, 40, 40, 3]; voice: standardised mel
+    patches float32 [B, O, 320]; n_valid: int32 [B].
+    """
+
+    kind: jax.Array
+    token: jax.Array
+    index: jax.Array
+    dmel: jax.Array
+    patches: jax.Array
+    voice: jax.Array
+    n_valid: jax.Array
+
+
+class Output(NamedTuple):
+    """hidden: final-norm states [B, T, D]; load: rows per expert of each sparse layer
+    [layers, X]; captures: per-layer states and routing when asked for, else None."""
+
+    hidden: jax.Array
+    cache: Cache | None
+    load: jax.Array
+    captures: list[dict[str, Any]] | None
+
+
+def layer_specs(cfg: ModelConfig, kind: LayerKind) -> dict[str, Any]:
+    D = cfg.width
+    return {
+        "attn_norm": Spec((D,), (None,), ones),
+        "attn": attention.specs(cfg, kind.is_global),
+        "attn_conv": conv.specs(D, cfg.conv_kernel),
+        "mlp_norm": Spec((D,), (None,), ones),
+        "mlp": moe.dense_specs(cfg) if kind.is_dense else moe.specs(cfg),
+        "mlp_conv": conv.specs(D, cfg.conv_kernel),
+    }
+
+
+def specs(cfg: ModelConfig) -> dict[str, Any]:
+    """Every parameter of the model. `layers[segment][i]` carries a leading repeat axis."""
+    return {
+        "embed": embed.specs(cfg),
+        "layers": [
+            [repeat(layer_specs(cfg, kind), seg.repeats) for kind in seg.pattern]
+            for seg in cfg.segments
+        ],
+        "norm": Spec((cfg.width,), (None,), ones),
+        "unembed": Spec((cfg.width, cfg.vocab), ("embed", "vocab")),
+        "flow": flow.specs(cfg),
+        "heard": Spec((cfg.width, cfg.width), ("embed", None)),
+        "heard_norm": Spec((cfg.width,), (None,), ones),
+    }
+
+
+def embed_block(params: Params, cfg: ModelConfig, block: Block) -> jax.Array:
+    """Positions to their embeddings, by kind. -> [B, T, D]."""
+
+    def place(x_BTD: jax.Array, kind: Kind, rows_BMD: jax.Array) -> jax.Array:
+        index = jnp.clip(block.index, 0, rows_BMD.shape[1] - 1)[..., None]
+        rows = jnp.take_along_axis(rows_BMD, index, axis=1)
+        return jnp.where((block.kind == kind)[..., None], rows, x_BTD)
+
+    p = params["embed"]
+    x = embed.tokens(p, cfg, block.token)
+    if block.dmel.shape[1]:
+        x = place(x, Kind.AUDIO_IN, embed.audio(p, cfg, block.dmel))
+    if block.patches.shape[1]:
+        x = place(x, Kind.PATCH, embed.video(p, cfg, block.patches))
+    if block.voice.shape[1]:
+        x = place(x, Kind.AUDIO_OUT, embed.voice(p, cfg, block.voice))
+    return x
+
+
+def _layer(
+    params: Params,
+    cfg: ModelConfig,
+    kind: LayerKind,
+    x: jax.Array,
+    start: jax.Array,
+    n_valid: jax.Array,
+    state: LayerState | None,
+) -> tuple[jax.Array, LayerState | None, moe.Routing | None]:
+    ring, attn_tail, mlp_tail = state if state is not None else (None, None, None)
+    h = rms_norm(x, params["attn_norm"], cfg.norm_eps)
+    h, ring = attention.attention(
+        params["attn"], cfg, kind.is_global, h, start, n_valid, ring
+    )
+    h, attn_tail = conv.short_conv(h, params["attn_conv"], attn_tail, n_valid)
+    x = x + h
+    h = rms_norm(x, params["mlp_norm"], cfg.norm_eps)
+    if kind.is_dense:
+        h, routing = moe.dense(params["mlp"], h), None
+    else:
+        h, routing = moe.moe(params["mlp"], cfg, h)
+    h, mlp_tail = conv.short_conv(h, params["mlp_conv"], mlp_tail, n_valid)
+    new = None if state is None else LayerState(ring, attn_tail, mlp_tail)
+    return x + h, new, routing
+
+
+def forward(
+    params: Params,
+    cfg: ModelConfig,
+    block: Block,
+    cache: Cache | None = None,
+    *,
+    capture: bool = False,
+    remat: bool = False,
+) -> Output:
+    """Run a block of positions, after whatever `cache` holds (None: from the start).
+
+    With a cache, only the first `n_valid` positions count: the rest are hidden by
+    causality and overwritten by the next block. `capture` returns what the layers saw;
+    `remat` recomputes a layer's inside in the backward pass.
+    """
+    B, T = block.kind.shape
+    x = embed_block(params, cfg, block)
+    start = jnp.zeros((B,), jnp.int32) if cache is None else cache.cursor
+    valid = (jnp.arange(T) < block.n_valid[:, None]).reshape(-1).astype(jnp.float32)
+    loads, captures, runs = [], [], []
+
+    for s, segment in enumerate(cfg.segments):
+
+        def group(x, inputs, pattern=segment.pattern):
+            weights, states = inputs
+            new, load, seen = [], [], []
+            for i, kind in enumerate(pattern):
+                run = jax.checkpoint(_layer, static_argnums=(1, 2)) if remat else _layer
+                state = None if states is None else states[i]
+                x, state, routing = run(
+                    weights[i], cfg, kind, x, start, block.n_valid, state
+                )
+                new.append(state)
+                if routing is not None:
+                    load.append(moe.load(routing, valid, cfg.experts))
+                if capture:
+                    seen.append({"x": x, "routing": routing})
+            rows = jnp.stack(load) if load else jnp.zeros((0, cfg.experts))
+            return x, (tuple(new), rows, seen)
+
+        inputs = (params["layers"][s], None if cache is None else cache.layers[s])
+        if segment.repeats == 1:  # no loop: slices of a single repeat are free
+            only = jax.tree.map(lambda a: a[0], inputs)
+            x, out = group(x, only)
+            out = jax.tree.map(lambda a: a[None], out)
+        else:
+            x, out = jax.lax.scan(group, x, inputs)
+        states, rows, seen = out
+        runs.append(states)
+        loads.append(rows.reshape(-1, cfg.experts))
+        for r in range(segment.repeats if capture else 0):
+            captures += [jax.tree.map(lambda a, r=r: a[r], layer) for layer in seen]
+
+    if cache is not None:
+        cache = Cache(start + block.n_valid, tuple(runs))
+    hidden = rms_norm(x, params["norm"], cfg.norm_eps)
+    return Output(hidden, cache, jnp.concatenate(loads), captures if capture else None)
+
+
+def logits(params: Params, cfg: ModelConfig, hidden: jax.Array) -> jax.Array:
+    """Final hidden states [..., D] -> float32 logits [..., vocab_used]."""
+    scaled = hidden / cfg.logit_divisor
+    return (scaled @ params["unembed"])[..., : cfg.vocab_used].astype(jnp.float32)
+
+
+def heard_logits(params: Params, cfg: ModelConfig, hidden: jax.Array) -> jax.Array:
+    """The heard head, off the sampled path: which token of the user's speech is being
+    heard now. [..., D] -> float32 [..., vocab_used]; `Kind.NOTHING` stands for none."""
+    h = rms_norm(hidden @ params["heard"], params["heard_norm"], cfg.norm_eps)
+    return logits(params, cfg, h)

@@ -1,0 +1,227 @@
+"""One conversation, or several in lockstep: `Session.open`, `.step`, `.reset`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from interaction import step as device
+from interaction.blocks import TurnInput, pack_turn, sizes
+from interaction.config import ModelConfig
+from interaction.errors import InputError
+from interaction.grammar import AUDIO_PER_TURN, MAX_TEXT_IN, Kind
+from interaction.heard import HeardWords
+from interaction.memory import keep_freed_memory
+from interaction.modality.audio import HOP, SAMPLE_RATE, TURN_SAMPLES, DmelStream
+from interaction.modality.video import fit, patchify
+from interaction.package import Package, open_package
+
+TURN_S = TURN_SAMPLES / SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened at stream time `t_s`: when it takes effect for the
+    listener. lane: user (words heard), agent (words said), control, background."""
+
+    t_s: float
+    lane: str
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """One micro-turn's output. It plays in the 200 ms after the input it answers.
+
+    audio: float32 [3200]; text: what the agent wrote, with its spaces; heard: user words
+    that ended; cleared: drop what is queued for playback before playing this;
+    frame: kinds, tokens and log-probabilities as emitted, for records.
+    """
+
+    audio: np.ndarray
+    text: str
+    heard: tuple[str, ...]
+    events: tuple[Event, ...]
+    compute_ms: float
+    cleared: bool
+    frame: device.Frame
+
+
+class Session:
+    """Conversations on preallocated device state; nothing grows with their age.
+
+    With `slots=1`, `step` takes and returns single values; with more, sequences of them.
+    """
+
+    def __init__(
+        self, package: Package, slots: int = 1, seed: int = 0, temperature: float = 0.0
+    ) -> None:
+        if slots < 1:
+            raise InputError(f"slots={slots}; use 1 or more")
+        keep_freed_memory()
+        self.package = package
+        self.slots = slots
+        self.turn_ms = round(1000 * TURN_S)
+        self._seeds = np.arange(seed, seed + slots)
+        self._temperature = jnp.full((slots,), temperature, jnp.float32)
+        self._live = jnp.ones((slots,), bool)
+        self._state = device.empty_state(self.config, slots, self._seeds)
+        self._begin()
+        self._warm_up()
+
+    @classmethod
+    def open(
+        cls,
+        name_or_path: str | Path,
+        slots: int = 1,
+        seed: int = 0,
+        temperature: float = 0.0,
+    ) -> Session:
+        """Open a shipped model by name, or a directory. Compiles everything once.
+
+        temperature: of text and control tokens; 0 takes the likeliest. Raises InputError
+        when there is no such checkpoint or it does not fit its config.
+        """
+        return cls(open_package(name_or_path), slots, seed, temperature)
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.package.cfg
+
+    @property
+    def transcript(self) -> list[Event] | list[list[Event]]:
+        """Events so far, in order of time."""
+        ordered = [sorted(events, key=lambda e: e.t_s) for events in self._events]
+        return ordered[0] if self.slots == 1 else ordered
+
+    def reset(self) -> None:
+        """Forget the conversation; the next one is as if newly opened."""
+        clear = jnp.ones((self.slots,), bool)
+        self._state = device.restart(self._state, clear, cfg=self.config)
+        self._begin()
+
+    def _begin(self) -> None:
+        nothing = self.config.controls_at + Kind.NOTHING
+        self.turn = 0
+        self._ears = [DmelStream() for _ in range(self.slots)]
+        self._heard = [HeardWords(nothing) for _ in range(self.slots)]
+        self._waiting: list[list[int]] = [[] for _ in range(self.slots)]
+        self._events: list[list[Event]] = [[] for _ in range(self.slots)]
+
+    def _warm_up(self) -> None:
+        """Compile both block sizes and the frame, then start afresh."""
+        bins = np.zeros((AUDIO_PER_TURN, 80), np.uint8)
+        grid = (self.config.patches_per_frame, 2, self.config.patch, self.config.patch, 3)
+        for _, patches in sizes(self.config):
+            pixels = np.zeros(grid, np.float32) if patches else None
+            self._advance([TurnInput(bins, pixels)] * self.slots)
+        self.reset()
+
+    def _advance(self, turns: Sequence[TurnInput]) -> tuple[device.Heard, device.Frame]:
+        package = self.package
+        block = pack_turn(self.config, turns)
+        self._state, heard = device.ingest(
+            package.params, self._state, block, cfg=self.config
+        )
+        self._state, frame = device.emit(
+            package.params,
+            package.wave,
+            self._state,
+            self._live,
+            self._temperature,
+            cfg=self.config,
+        )
+        return jax.device_get((heard, frame))
+
+    def step(
+        self,
+        audio: np.ndarray | Sequence[np.ndarray],
+        frames: np.ndarray | Sequence[np.ndarray | None] | None = None,
+        text: str | Sequence[str | None] | None = None,
+    ) -> Output | list[Output]:
+        """One micro-turn: 200 ms in, 200 ms out.
+
+        audio: float32 [3200] at 16 kHz; frames: uint8 [2, H, W, 3] or None; text: typed
+        by the user, or None. With several slots: one of each per slot. Raises InputError
+        on other shapes or on samples that are not finite.
+        """
+        single = self.slots == 1
+        waves = [audio] if single else list(audio)
+        pairs = [frames] if single else list(frames or [None] * self.slots)
+        texts = [text] if single else list(text or [None] * self.slots)
+        if not len(waves) == len(pairs) == len(texts) == self.slots:
+            raise InputError(f"step: give one input for each of {self.slots} slots")
+        began = time.perf_counter()
+        turns = [
+            self._turn_input(slot, *each)
+            for slot, each in enumerate(zip(waves, pairs, texts, strict=True))
+        ]
+        heard, frame = self._advance(turns)
+        compute_ms = 1e3 * (time.perf_counter() - began)
+        outputs = [
+            self._output(slot, heard, frame, compute_ms) for slot in range(self.slots)
+        ]
+        self.turn += 1
+        return outputs[0] if single else outputs
+
+    def _turn_input(
+        self, slot: int, audio: np.ndarray, pair: np.ndarray | None, text: str | None
+    ) -> TurnInput:
+        wave = np.asarray(audio, np.float32)
+        if wave.shape != (TURN_SAMPLES,):
+            raise InputError(
+                f"step: audio is {wave.shape}; give [{TURN_SAMPLES}] samples at 16 kHz"
+            )
+        if not np.isfinite(wave).all():
+            raise InputError("step: audio has NaN or infinite samples; mend the source")
+        patches = None
+        if pair is not None:
+            cfg = self.config
+            pair = np.stack([fit(f, cfg.frame_height, cfg.frame_width) for f in pair])
+            patches = patchify(pair, cfg.patch)
+        waiting = self._waiting[slot]
+        if text:
+            waiting += self.package.text.word(text.strip())
+        now, self._waiting[slot] = waiting[:MAX_TEXT_IN], waiting[MAX_TEXT_IN:]
+        return TurnInput(self._ears[slot].push(wave), patches, tuple(now))
+
+    def _output(
+        self, slot: int, heard: device.Heard, frame: device.Frame, compute_ms: float
+    ) -> Output:
+        cfg, decode = self.config, self.package.text.decode
+        plays = (self.turn + 1) * TURN_S
+        events: list[Event] = []
+        words = []
+        ended = self._heard[slot].push(heard.token[slot], heard.probability[slot])
+        for token, position in ended:
+            word = decode([token]).strip() if token < cfg.controls_at else ""
+            if word:
+                words.append(word)
+                t = self.turn * TURN_S + (position + 1) * HOP / SAMPLE_RATE
+                events.append(Event(round(t, 3), "user", "word", word))
+        n = int(frame.n[slot])
+        kinds, tokens = frame.kind[slot][:n], frame.token[slot][:n]
+        text = decode(tokens[kinds == Kind.TEXT].tolist())
+        at = round(plays, 3)
+        for kind in (Kind.CLEAR, Kind.BREAK, Kind.DELEGATE, Kind.SPEAK):
+            if (kinds == kind).any():
+                events.append(Event(at, "control", kind.name, ""))
+        if text.strip():
+            events.append(Event(at, "agent", "text", text.strip()))
+        self._events[slot] += events
+        return Output(
+            frame.audio[slot],
+            text,
+            tuple(words),
+            tuple(events),
+            compute_ms,
+            bool((kinds == Kind.CLEAR).any()),
+            jax.tree.map(lambda x: x[slot], frame),
+        )

@@ -1,0 +1,284 @@
+"""The micro-turn on the device: `ingest` an input block, `emit` an output frame.
+
+All state is preallocated for the slots and donated; shapes are static; nothing retraces
+or grows. `emit` runs at most `MAX_EMIT` positions and stops when every slot is done.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from interaction import model
+from interaction.cache import Cache, clear_slots, empty_cache
+from interaction.config import ModelConfig
+from interaction.grammar import AUDIO_PER_TURN, MAX_EMIT, Kind, grammar_table
+from interaction.layers import flow
+from interaction.modality import waveform
+from interaction.modality.audio import HOP, MELS, PATCH_DIM, PATCH_FRAMES
+from interaction.model import Block
+from interaction.params import Params
+
+
+class State(NamedTuple):
+    """Everything that a slot carries from one micro-turn to the next.
+
+    hidden: state of the last position [B, D]; previous: the standardised patch spoken
+    last [B, 320], zeros before an utterance; speaking: the last frame had sound [B];
+    key: the session's PRNG key data uint32 [B, 2]; turn: micro-turns done int32 [B].
+    """
+
+    cache: Cache
+    hidden: jax.Array
+    previous: jax.Array
+    speaking: jax.Array
+    wave: waveform.State
+    key: jax.Array
+    turn: jax.Array
+
+
+class Heard(NamedTuple):
+    """The heard head at this turn's AUDIO_IN positions, [B, 4] each."""
+
+    token: jax.Array
+    probability: jax.Array
+
+
+class Frame(NamedTuple):
+    """What a micro-turn emitted. Lists are left-packed, `n` int32 [B] of `MAX_EMIT`.
+
+    kind, token: int32 [B, E]; logp: log-probability of each chosen token under the
+    grammar's allowed set at temperature 1, float32 [B, E]; patches: standardised mel
+    [B, 4, 320]; audio: float32 [B, 3200].
+    """
+
+    kind: jax.Array
+    token: jax.Array
+    logp: jax.Array
+    n: jax.Array
+    patches: jax.Array
+    audio: jax.Array
+
+
+def empty_state(cfg: ModelConfig, slots: int, seeds: np.ndarray) -> State:
+    """`seeds`: int [slots], one a session."""
+    keys = jax.vmap(lambda s: jax.random.key_data(jax.random.key(s)))(jnp.asarray(seeds))
+    return State(
+        empty_cache(cfg, slots),
+        jnp.zeros((slots, cfg.width), cfg.dtype),
+        jnp.zeros((slots, PATCH_DIM), jnp.float32),
+        jnp.zeros((slots,), bool),
+        waveform.empty_state(slots),
+        keys,
+        jnp.zeros((slots,), jnp.int32),
+    )
+
+
+def _rows(mask_B: jax.Array, new, old):
+    """Per slot: `new` where the mask is true. Trees of arrays with slots first."""
+
+    def pick(a: jax.Array, b: jax.Array) -> jax.Array:
+        return jnp.where(mask_B.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(pick, new, old)
+
+
+@functools.partial(jax.jit, static_argnames="cfg", donate_argnames="state")
+def restart(state: State, clear_B: jax.Array, *, cfg: ModelConfig) -> State:
+    """Begin new sessions in the slots where `clear` is true; their keys stay."""
+    slots = clear_B.shape[0]
+    fresh = (
+        jnp.zeros_like(state.hidden),
+        jnp.zeros_like(state.previous),
+        jnp.zeros_like(state.speaking),
+        waveform.empty_state(slots),
+    )
+    held = (state.hidden, state.previous, state.speaking, state.wave)
+    hidden, previous, speaking, wave = _rows(clear_B, fresh, held)
+    turn = jnp.where(clear_B, 0, state.turn)
+    cache = clear_slots(state.cache, clear_B)
+    return State(cache, hidden, previous, speaking, wave, state.key, turn)
+
+
+@functools.partial(jax.jit, static_argnames="cfg", donate_argnames="state")
+def ingest(
+    params: Params, state: State, block: Block, *, cfg: ModelConfig
+) -> tuple[State, Heard]:
+    """Prefill one input block. Slots with n_valid = 0 sit this micro-turn out."""
+    out = model.forward(params, cfg, block, state.cache)
+    rows = jnp.arange(block.kind.shape[0])
+    last = jnp.maximum(block.n_valid - 1, 0)
+    hidden = _rows(block.n_valid > 0, out.hidden[rows, last], state.hidden)
+    audio_at = jnp.maximum(last[:, None] - jnp.arange(AUDIO_PER_TURN)[::-1], 0)
+    heard = model.heard_logits(params, cfg, out.hidden[rows[:, None], audio_at])
+    probability = jax.nn.softmax(heard).max(-1)
+    state = state._replace(cache=out.cache, hidden=hidden)
+    return state, Heard(heard.argmax(-1).astype(jnp.int32), probability)
+
+
+class _Carry(NamedTuple):
+    """The frame under construction."""
+
+    cache: Cache
+    hidden: jax.Array
+    previous: jax.Array
+    done: jax.Array  # bool [B]
+    phase: jax.Array  # row of the grammar table, int32 [B]
+    texts: jax.Array  # text tokens so far
+    audio_left: jax.Array  # AUDIO_OUT positions still to come
+    kind: jax.Array
+    token: jax.Array
+    logp: jax.Array
+    n: jax.Array
+    patches: jax.Array
+    i: jax.Array
+
+
+def _choose(
+    params: Params, cfg: ModelConfig, c: _Carry, key: jax.Array, temperature_B: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Next token under the grammar: the likeliest at temperature 0. -> (token, logp)."""
+    table = jnp.asarray(grammar_table(cfg.controls_at, cfg.vocab_used))
+    logits = model.logits(params, cfg, c.hidden)
+    logits = jnp.where(table[c.phase, c.texts], logits, -1e30)
+    logp = jax.nn.log_softmax(logits)
+    noise = jax.vmap(lambda k: jax.random.gumbel(k, logits.shape[1:]))(key)
+    token = (logits + temperature_B[:, None] * noise).argmax(-1).astype(jnp.int32)
+    return token, jnp.take_along_axis(logp, token[:, None], axis=-1)[:, 0]
+
+
+def _substep(
+    params: Params, cfg: ModelConfig, keys: jax.Array, temperature_B: jax.Array, c: _Carry
+) -> _Carry:
+    """One emitted position of every slot that is not done."""
+    B = c.hidden.shape[0]
+    at = cfg.controls_at
+    step_keys = jax.vmap(lambda k: jax.random.fold_in(k, c.i))(keys)
+    speaks = c.audio_left > 0
+    token, logp = _choose(params, cfg, c, step_keys, temperature_B)
+
+    noise = jax.vmap(lambda k: jax.random.normal(k, (PATCH_DIM,)))(step_keys)
+    patch = jax.lax.cond(
+        (speaks & ~c.done).any(),
+        lambda: flow.sample(params["flow"], cfg, c.hidden, c.previous, noise),
+        lambda: jnp.zeros((B, PATCH_DIM), jnp.float32),
+    )
+    is_text = ~speaks & (token < at)
+    kind = jnp.where(is_text, Kind.TEXT, token - at)
+    kind = jnp.where(speaks, Kind.AUDIO_OUT, kind)
+    token = jnp.where(speaks, at + Kind.AUDIO_OUT, token)
+    logp = jnp.where(speaks, 0.0, logp)
+
+    live = ~c.done
+    block = Block(
+        kind[:, None],
+        token[:, None],
+        jnp.zeros((B, 1), jnp.int32),
+        jnp.zeros((B, 0, MELS), jnp.uint8),
+        jnp.zeros((B, 0, 2, cfg.patch, cfg.patch, 3), jnp.float32),
+        patch[:, None],
+        live.astype(jnp.int32),
+    )
+    out = model.forward(params, cfg, block, c.cache)
+
+    slot = jnp.clip(AUDIO_PER_TURN - c.audio_left, 0, AUDIO_PER_TURN - 1)
+    rows = jnp.arange(B)
+    write = live & speaks
+    patches = c.patches.at[rows, slot].set(
+        jnp.where(write[:, None], patch, c.patches[rows, slot])
+    )
+    audio_left = jnp.where(write, c.audio_left - 1, c.audio_left)
+    audio_left = jnp.where(live & (kind == Kind.SPEAK), AUDIO_PER_TURN, audio_left)
+    finished = (kind == Kind.SILENT) | (speaks & (audio_left == 0))
+    put = lambda array, value: array.at[:, c.i].set(jnp.where(live, value, 0))  # noqa: E731
+    phase = jnp.where(kind == Kind.DELEGATE, 2, 1)
+    return _Carry(
+        out.cache,
+        _rows(live, out.hidden[:, 0], c.hidden),
+        _rows(write, patch, c.previous),
+        c.done | finished,
+        jnp.where(live, phase, c.phase),
+        c.texts + (live & is_text),
+        audio_left,
+        put(c.kind, kind),
+        put(c.token, token),
+        put(c.logp, logp),
+        c.n + live,
+        patches,
+        c.i + 1,
+    )
+
+
+def _voice(
+    params: Params, wave_params: Params, state: State, spoke: jax.Array, cleared: jax.Array,
+    patches: jax.Array,
+) -> tuple[waveform.State, jax.Array]:
+    """Patches to samples; the tail of an utterance rings out unless it was cleared."""
+    B = spoke.shape[0]
+    starts = spoke & (~state.speaking | cleared)
+    wave = _rows(starts, waveform.empty_state(B), state.wave)
+
+    def speak() -> tuple[waveform.State, jax.Array]:
+        mel = flow.unstandardise(params["flow"], patches)
+        mel = mel.reshape(B, AUDIO_PER_TURN, PATCH_FRAMES, MELS)
+        one = lambda w, m: waveform.decode_patch(wave_params, w, m)  # noqa: E731
+        after, audio = jax.lax.scan(one, wave, jnp.moveaxis(mel, 1, 0))
+        return after, jnp.moveaxis(audio, 0, 1).reshape(B, -1)
+
+    silence = jnp.zeros((B, AUDIO_PER_TURN * HOP), jnp.float32)
+    after, audio = jax.lax.cond(spoke.any(), speak, lambda: (wave, silence))
+    drained, tail = waveform.drain(state.wave)
+    tail = silence.at[:, :HOP].set(tail)
+    ends = state.speaking & ~spoke
+    audio = _rows(spoke, audio, _rows(ends & ~cleared, tail, silence))
+    return _rows(spoke, after, _rows(ends, drained, state.wave)), audio
+
+
+@functools.partial(jax.jit, static_argnames="cfg", donate_argnames="state")
+def emit(
+    params: Params,
+    wave_params: Params,
+    state: State,
+    live_B: jax.Array,
+    temperature_B: jax.Array,
+    *,
+    cfg: ModelConfig,
+) -> tuple[State, Frame]:
+    """Decode one output frame for the slots where `live` is true.
+
+    A slot's randomness depends on its own key, turn and position in the frame alone.
+    """
+    B = live_B.shape[0]
+    keys = jax.vmap(lambda k, t: jax.random.fold_in(jax.random.wrap_key_data(k), t))(
+        state.key, state.turn
+    )
+    zeros = jnp.zeros((B,), jnp.int32)
+    grid = jnp.zeros((B, MAX_EMIT), jnp.int32)
+    patches = jnp.zeros((B, AUDIO_PER_TURN, PATCH_DIM), jnp.float32)
+    # A new utterance starts without a past: `previous` is the patch before it or zero.
+    previous = _rows(state.speaking, state.previous, jnp.zeros_like(state.previous))
+    carry = _Carry(
+        state.cache, state.hidden, previous, ~live_B, zeros, zeros, zeros,
+        grid, grid, grid.astype(jnp.float32), zeros, patches, jnp.int32(0),
+    )  # fmt: skip
+    body = functools.partial(_substep, params, cfg, keys, temperature_B)
+    c = jax.lax.while_loop(lambda c: ~c.done.all(), body, carry)
+
+    spoke = (c.kind == Kind.SPEAK).any(-1)
+    cleared = (c.kind == Kind.CLEAR).any(-1)
+    wave, audio = _voice(params, wave_params, state, spoke, cleared, c.patches)
+    frame = Frame(c.kind, c.token, c.logp, c.n, c.patches, audio)
+    state = State(
+        c.cache,
+        c.hidden,
+        c.previous,
+        jnp.where(live_B, spoke, state.speaking),
+        _rows(live_B, wave, state.wave),
+        state.key,
+        state.turn + live_B,
+    )
+    return state, frame

@@ -1,0 +1,168 @@
+"""Losses by stream: text, control, flow, heard."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from interaction import model
+from interaction.config import ModelConfig
+from interaction.grammar import EMITTED, Kind
+from interaction.layers import flow
+from interaction.model import Block
+from interaction.params import Params
+
+
+class Weights(NamedTuple):
+    """How the streams add up, and how the flow head draws."""
+
+    flow: float
+    heard: float
+    control: float
+    z: float
+    draws: int
+    voice_rows: int  # patches of a batch that the flow loss is computed on
+
+
+def _mean(values: jax.Array, mask: jax.Array) -> jax.Array:
+    return (values * mask).sum() / jnp.maximum(mask.sum(), 1.0)
+
+
+def feedback(key: jax.Array, voice_BOM: jax.Array) -> jax.Array:
+    """Own voice as the model will hear it when it runs freely: never quite right.
+
+    Every dialogue gets its own noise level, x <- sqrt(1-k) x + sqrt(k) noise with
+    k ~ U(0, 1) (as CALM does), and in one of four the voice is noise altogether, so that
+    words and time, not the echo of the last patch, carry the speech.
+    """
+    level_key, off_key, noise_key = jax.random.split(key, 3)
+    B = voice_BOM.shape[0]
+    k = jax.random.uniform(level_key, (B, 1, 1))
+    k = jnp.where(jax.random.uniform(off_key, (B, 1, 1)) < 0.25, 1.0, k)
+    noise = jax.random.normal(noise_key, voice_BOM.shape)
+    return jnp.sqrt(1 - k) * voice_BOM + jnp.sqrt(k) * noise
+
+
+def flow_loss(
+    params: Params, key: jax.Array, hidden_BTD: jax.Array, batch: dict, x_BOM: jax.Array,
+    weights: Weights,
+) -> jax.Array:
+    """|v - (x - noise)|^2 at a random choice of the batch's patches.
+
+    t ~ sigmoid(N(0.4, 1)); each hidden state is used for `draws` (t, noise) pairs; the
+    patch before is given to the head noisy, or not at all.
+    """
+    pick_key, time_key, noise_key, drop_key, blur_key = jax.random.split(key, 5)
+    at = batch["voice_at"]
+    B, O, M = x_BOM.shape
+    order = (at >= 0) + jax.random.uniform(pick_key, at.shape)
+    order = jnp.where(at >= 0, order, -1.0).reshape(-1)
+    score, rows = jax.lax.top_k(order, min(weights.voice_rows, B * O))
+    mask = (score >= 0).astype(jnp.float32)
+
+    before = jnp.pad(x_BOM, ((0, 0), (1, 0), (0, 0)))[:, :-1]
+    before = jnp.where(batch["voice_first"][..., None], 0.0, before)
+    hidden = jnp.take_along_axis(hidden_BTD, jnp.maximum(at, 0)[..., None], axis=1)
+    x, before = x_BOM.reshape(B * O, M)[rows], before.reshape(B * O, M)[rows]
+    hidden = hidden.reshape(B * O, -1)[rows]
+
+    k = 0.5 * jax.random.uniform(blur_key, (len(rows), 1))
+    blur = jax.random.normal(jax.random.fold_in(blur_key, 1), before.shape)
+    kept = jax.random.uniform(drop_key, (len(rows), 1)) > 0.3
+    before = jnp.where(kept, jnp.sqrt(1 - k) * before + jnp.sqrt(k) * blur, 0.0)
+
+    draws = (weights.draws, len(rows))
+    t = jax.nn.sigmoid(0.4 + jax.random.normal(time_key, draws))
+    noise = jax.random.normal(noise_key, (*draws, M))
+    x_t = (1 - t)[..., None] * noise + t[..., None] * x
+    cond = flow.condition(params["flow"], hidden, before)
+    v = flow.velocity(params["flow"], jnp.broadcast_to(cond, (*draws, cond.shape[-1])), t, x_t)
+    error = ((v - (x - noise)) ** 2).mean(-1)
+    return _mean(error, jnp.broadcast_to(mask, draws))
+
+
+def _at(values: jax.Array, index: jax.Array) -> jax.Array:
+    """values[..., index] as a masked sum, whose gradient needs no scatter."""
+    hit = jnp.arange(values.shape[-1]) == index[..., None]
+    return jnp.where(hit, values, 0.0).sum(-1)
+
+
+def to_block(batch: dict, voice: jax.Array) -> Block:
+    return Block(
+        batch["kind"],
+        batch["token"],
+        batch["index"],
+        batch["dmel"],
+        batch["patches"],
+        voice,
+        batch["n_valid"],
+    )
+
+
+def loss(
+    params: Params,
+    cfg: ModelConfig,
+    weights: Weights,
+    batch: dict[str, jax.Array],
+    key: jax.Array,
+    remat: bool = False,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Total loss of a batch (rows of `data.pack`) -> (float32 [], metrics)."""
+    voice_key, flow_key = jax.random.split(key)
+    frozen = jax.lax.stop_gradient(
+        {"mean": params["flow"]["mean"], "std": params["flow"]["std"]}
+    )
+    x_BOM = flow.standardise(frozen, batch["voice"])
+    block = to_block(batch, feedback(voice_key, x_BOM))
+    out = model.forward(params, cfg, block, remat=remat)
+
+    kind = jnp.pad(batch["kind"][:, 1:], ((0, 0), (0, 1)))
+    target = jnp.pad(batch["token"][:, 1:], ((0, 0), (0, 1)))
+    is_text = (kind == Kind.TEXT).astype(jnp.float32)
+    emitted = sum((kind == e) for e in EMITTED).astype(jnp.float32)
+    logits = model.logits(params, cfg, out.hidden)
+    log_z = jax.nn.logsumexp(logits, axis=-1)
+    ce = log_z - _at(logits, target)
+    right = (logits.argmax(-1) == target).astype(jnp.float32)
+    text, control = _mean(ce, is_text), _mean(ce, emitted - is_text)
+    scale = jnp.where(is_text > 0, 1.0, weights.control)
+    # Per frame, not per token: silence must not drown the few words.
+    frames = jnp.maximum((kind == Kind.TURN).sum(), 1)
+    tokens = (ce * emitted * scale).sum() / frames
+    z = _mean(log_z**2, emitted)
+
+    heard_BA = batch["heard"]
+    heard_at = _audio_positions(batch["kind"], heard_BA.shape[1])
+    heard_hidden = jnp.take_along_axis(out.hidden, heard_at[0][..., None], axis=1)
+    heard_logits = model.heard_logits(params, cfg, heard_hidden)
+    heard_ce = jax.nn.logsumexp(heard_logits, axis=-1) - _at(heard_logits, heard_BA)
+    heard = _mean(heard_ce, heard_at[1])
+    speech = heard_at[1] * (heard_BA != cfg.controls_at + Kind.NOTHING)
+    heard_right = _mean((heard_logits.argmax(-1) == heard_BA).astype(jnp.float32), speech)
+
+    flow_mse = flow_loss(params, flow_key, out.hidden, batch, x_BOM, weights)
+    total = tokens + weights.heard * heard + weights.flow * flow_mse + weights.z * z
+    return total, {
+        "loss": total,
+        "text": text,
+        "control": control,
+        "heard": heard,
+        "flow": flow_mse,
+        "text_accuracy": _mean(right, is_text),
+        "control_accuracy": _mean(right, emitted - is_text),
+        "heard_accuracy": heard_right,
+        "load": out.load,
+    }
+
+
+def _audio_positions(kind_BT: jax.Array, audio: int) -> tuple[jax.Array, jax.Array]:
+    """Where AUDIO_IN positions are. -> (int32 [B, A], float32 mask [B, A])."""
+    T = kind_BT.shape[1]
+    is_audio = kind_BT == Kind.AUDIO_IN
+    rank = jnp.where(is_audio, jnp.cumsum(is_audio, axis=1) - 1, audio)
+    rows = jnp.arange(kind_BT.shape[0])[:, None]
+    at = jnp.full((kind_BT.shape[0], audio + 1), T, jnp.int32)
+    at = at.at[rows, rank].set(jnp.arange(T))[:, :audio]
+    return jnp.minimum(at, T - 1), (at < T).astype(jnp.float32)

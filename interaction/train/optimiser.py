@@ -1,0 +1,38 @@
+"""AdamW with warm-up and cosine decay; weight decay on matrices only."""
+
+from __future__ import annotations
+
+import jax
+import optax
+from ml_collections import ConfigDict
+
+
+def _decays(params) -> dict:
+    """Matrices decay; norms, biases, tables of statistics and buffers do not."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, x: x.ndim >= 2 and "norm" not in jax.tree_util.keystr(path[-1:]),
+        params,
+    )
+
+
+def schedule(train: ConfigDict) -> optax.Schedule:
+    return optax.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=train.learning_rate,
+        warmup_steps=min(train.warmup, max(train.steps // 2, 1)),
+        decay_steps=max(train.steps, 2),
+        end_value=0.02 * train.learning_rate,
+    )
+
+
+def optimiser(train: ConfigDict) -> optax.GradientTransformation:
+    return optax.chain(
+        optax.clip_by_global_norm(train.clip),
+        optax.adamw(
+            schedule(train),
+            b1=0.9,
+            b2=0.98,
+            weight_decay=train.weight_decay,
+            mask=_decays,
+        ),
+    )

@@ -1,0 +1,63 @@
+"""Packaging. `pip install -e .` runs talk; the extras add the other uses."""
+
+from setuptools import find_packages, setup
+
+EXTRAS = {
+    # Tests, linting, and what the tests execute (the notebooks).
+    "dev": [
+        "hypothesis>=6.100",
+        "ipykernel>=6.29",
+        "nbclient>=0.10",
+        "nbformat>=5.10",
+        "pytest>=8",
+        "pytest-xdist>=3.6",
+        "ruff>=0.9",
+    ],
+    "serve": ["aiohttp>=3.10"],
+    "eval": ["jiwer>=3.0"],
+    "notebooks": ["ipykernel>=6.29", "ipywidgets>=8.1", "jupyterlab>=4.2"],
+    "tpu": ["jax[tpu]>=0.10,<0.12"],
+    "cuda": ["jax[cuda12]>=0.10,<0.12"],
+    "interop": ["torch>=2.4", "transformers>=5.17"],
+}
+
+setup(
+    name="interaction",
+    version="0.1.0",
+    description="Full-duplex interaction models in JAX: hear, see and speak at once",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(
+        include=[
+            "interaction",
+            "interaction.*",
+            "eval",
+            "eval.*",
+            "launch",
+            "launch.*",
+        ]
+    ),
+    package_data={"interaction": ["assets/*", "assets/**/*"]},
+    install_requires=[
+        "av>=13",
+        "espeakng-loader>=0.2.4",
+        "flax>=0.12",
+        "grain>=0.2.10",
+        "jax>=0.10,<0.12",
+        "librosa>=0.11",
+        "matplotlib>=3.9",
+        "ml-collections>=1.0",
+        "numpy>=2.0",
+        "optax>=0.2.5",
+        "orbax-checkpoint>=0.11",
+        "pillow>=10.3",
+        "rich>=13.7",
+        "safetensors>=0.5",
+        "scipy>=1.14",
+        "soundfile>=0.13",
+        "soxr>=0.5",
+        "tensorboard>=2.18",
+        "tokenizers>=0.20",
+    ],
+    extras_require=EXTRAS,
+)

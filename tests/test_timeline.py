@@ -1,0 +1,92 @@
+"""The picture of a session, from plain data."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from interaction import timeline
+
+
+class Event(NamedTuple):
+    t_s: float
+    lane: str
+    kind: str
+    text: str = ""
+
+
+def session(seconds: float):
+    rng = np.random.default_rng(0)
+    n = int(seconds * 16000)
+    user = np.where(np.arange(n) // 16000 % 4 < 2, 0.2, 0) * rng.standard_normal(n)
+    agent = np.where(np.arange(n) // 16000 % 4 >= 2, 0.2, 0) * rng.standard_normal(n)
+    events = [Event(2.1, "control", "CLEAR"), Event(2.4, "background", "text", "$5")]
+    for t in np.arange(0.5, seconds, 0.5):
+        events.append(Event(t, "user" if t % 4 < 2 else "agent", "word", f"w{t:.0f}"))
+    compute = rng.uniform(10, 40, int(seconds / 0.2))
+    compute[0] = 1500  # the compiler's turn
+    return user.astype(np.float32), agent.astype(np.float32), events, compute
+
+
+def pixels(tmp_path, *arguments, **options) -> np.ndarray:
+    path = tmp_path / "t.png"
+    timeline.save(path, timeline.draw(*arguments, **options))
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+@pytest.mark.parametrize("seconds, rows", [(0.2, 1), (10, 1), (45, 3), (120, 8)])
+def test_size_follows_length(tmp_path, seconds, rows):
+    image = pixels(tmp_path, *session(seconds), title="nano")
+    assert image.shape[1] == 1600
+    assert image.shape[0] == rows * 270 + 70
+
+
+def test_ten_minutes_are_thirty_rows():
+    assert timeline.row_seconds(600) == 20
+
+
+def count(image: np.ndarray, colour: str) -> int:
+    want = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return int((np.abs(image - want).sum(axis=2) < 12).sum())
+
+
+def test_every_lane_is_drawn(tmp_path):
+    user, agent, events, compute = session(10)
+    silence = np.zeros_like(user)
+    empty = pixels(tmp_path, silence, silence, [], [])
+    for colour, arguments in {
+        timeline.USER: (user, silence, [], []),
+        timeline.AGENT: (silence, agent, [], []),
+        timeline.CONTROL["CLEAR"][1]: (silence, silence, events[:1], []),
+        timeline.BACKGROUND: (silence, silence, events[1:2], []),
+        "#8a8f98": (silence, silence, [], compute),
+    }.items():
+        drawn = pixels(tmp_path, *arguments)
+        assert count(drawn, colour) > count(empty, colour) + 30, colour
+
+
+def test_words_stand_over_their_time(tmp_path):
+    """One word at 7.5 s of 10: its ink is there and nowhere else."""
+    silence = np.zeros(160_000, np.float32)
+    empty = pixels(tmp_path, silence, silence, [], [])
+    word = pixels(tmp_path, silence, silence, [Event(7.5, "agent", "word", "ten")], [])
+    columns = np.flatnonzero(np.abs(word - empty).sum(axis=(0, 2)))
+    expected = 1600 * (0.06 + 0.93 * 0.75)
+    assert abs(columns.min() - expected) < 6 and columns.max() - columns.min() < 60
+
+
+def test_close_words_do_not_overlap(tmp_path):
+    figure = timeline.draw(
+        np.zeros(160_000, np.float32),
+        np.zeros(160_000, np.float32),
+        [Event(3 + 0.1 * i, "user", "word", "seventeen") for i in range(3)],
+        [],
+    )
+    figure.canvas.draw()
+    boxes = [t.get_window_extent() for t in figure.axes[0].texts]
+    assert len(boxes) == 3
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+        # Moved up, not along: a heard word's text ends where the word ended.
+        assert abs(box.x1 - 1600 * (0.06 + 0.93 * (0.3 + 0.01 * i))) < 4
