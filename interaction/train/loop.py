@@ -82,14 +82,17 @@ def train(config: ConfigDict, workdir: Path, stop_at: int | None = None) -> Trai
     metrics = Metrics(workdir, step, t.steps, t.log_every)
     key = jax.random.key(t.seed + 1)
 
-    stopping = []
-    before = signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
+    stopping: list[bool] = []
+    # Data workers start with the first batch and inherit what is ignored now: a SIGTERM
+    # to the whole process group must not take them away before the last save.
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     pending = None  # numbers of the step under way, fetched while the next one runs
     try:
         while step < last and not stopping:
             began = time.monotonic()
             batch = next(iterator)
             wait = time.monotonic() - began
+            signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
             state, values = train_step(
                 state, batch, key, t.bias_rate,
                 cfg=cfg, tx=tx, weights=weights, remat=t.remat,

@@ -53,6 +53,10 @@ OTHER_WORDS = tuple(  # phones and clusters that the agent's words lack
     " quick brown fox jumps over the lazy dog she sells shells by shore people think"
     " weather nice house school question answer visual measure judge strength".split()
 )
+UNSEEN_WORDS = tuple(  # in no training clip: what is left of the scores without them
+    "bottle candle whisper thunder purple yesterday library kitchen umbrella freedom"
+    " machine orange village because nothing under forest simple heavy travel".split()
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,30 +299,49 @@ def _errors(wave: np.ndarray, clip: Clip) -> np.ndarray:
     return np.array([difference[speech].mean(), difference.mean(), float(stft)])
 
 
-def score(params: dict) -> dict:
-    """Decoder and Griffin-Lim-60 on held-out word lists and on every agent word."""
+def _trials() -> dict[str, list[Clip]]:
+    """Speech to score on, from the nearest to training to the farthest."""
     rng = np.random.default_rng(98)
-    clips = [_clip(agent_speech(words), rng) for words in held_out_lists()]
+    unseen = [_sentence(UNSEEN_WORDS, rng) for _ in range(20)]
+    voices = [sample_user_voice(rng, held_out=True) for _ in unseen]
+    others = [speak(words, v) for words, v in zip(unseen, voices, strict=True)]
+    spoken = {
+        "held_out_lists": [agent_speech(words) for words in held_out_lists()],
+        "unseen_words": [speak(words, AGENT_VOICE) for words in unseen],
+        "unseen_words_held_out_voices": others,
+    }
+    return {name: [_clip(x, rng) for x in items] for name, items in spoken.items()}
+
+
+def score(params: dict) -> dict:
+    """Decoder and Griffin-Lim-60: errors on `_trials`, words told apart by the judge.
+
+    The agent says a word always with the same samples, so the held-out lists are new
+    orders of sounds that training has; the unseen words are new sounds.
+    """
+    rng = np.random.default_rng(99)
     words = {word: agent_speech([word]).wave for word in AGENT_WORDS}
     templates = WordTemplates(words)
     padded = {k: np.pad(x, (0, 1_600 + -len(x) % MEL_HOP)) for k, x in words.items()}
-    noise = {std: rng.normal(0, std, (400, MELS)) for std in (0.0, 0.1, 0.2)}
+    noise = {std: rng.normal(0, std, (400, MELS)) for std in (0.0, 0.2, 0.4)}
     decoders = {
         "decoder": functools.partial(waveform.decode, params),
         "griffin_lim_60": waveform.griffin_lim,
     }
-    report = {"held_out_lists": len(clips), "words": len(words)}
+    trials = _trials()
+    report = {"words": len(words)} | {name: len(x) for name, x in trials.items()}
     for name, decode in decoders.items():
-        errors = np.mean([_errors(decode(c.mel), c) for c in clips], axis=0)
-        figures = dict(zip(ERRORS, errors.tolist(), strict=True))
+        report[name] = figures = {}
+        for trial, clips in trials.items():
+            errors = np.mean([_errors(decode(c.mel), c) for c in clips], axis=0)
+            figures[trial] = dict(zip(ERRORS, errors.round(4).tolist(), strict=True))
         for std, values in noise.items():
             right = 0
             for word, wave in padded.items():
                 mel = agent_mel(wave)
                 heard = decode((mel + values[: len(mel)]).astype(np.float32))
                 right += templates.identify(heard)[0] == word
-            figures[f"words_identified_mel_noise_{std}"] = right / len(words)
-        report[name] = {key: round(value, 4) for key, value in figures.items()}
+            figures[f"words_identified_mel_noise_{std}"] = round(right / len(words), 4)
     report["decode_patch_ms"] = _patch_ms(params)
     return report
 

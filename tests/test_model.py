@@ -1,0 +1,192 @@
+"""The model through its face: one forward, whatever the blocks."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from interaction import model
+from interaction.cache import clear_slots, empty_cache
+from interaction.counts import parts
+from interaction.config import ModelConfig
+from interaction.errors import InputError
+from interaction.grammar import Kind
+from interaction.model import Block
+from interaction.ops.experts import every_expert, grouped
+from interaction.params import abstract
+from interaction.settings import load
+
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+KINDS = (Kind.TURN, Kind.TEXT, Kind.AUDIO_IN, Kind.PATCH, Kind.AUDIO_OUT)
+
+
+def random_block(cfg: ModelConfig, seed: int, batch: int, length: int) -> Block:
+    rng = np.random.default_rng(seed)
+    side = (batch, 4, 2, cfg.patch, cfg.patch, 3)
+    return Block(
+        jnp.asarray(rng.choice(KINDS, (batch, length)), jnp.int32),
+        jnp.asarray(rng.integers(0, cfg.vocab_used, (batch, length)), jnp.int32),
+        jnp.asarray(rng.integers(0, 4, (batch, length)), jnp.int32),
+        jnp.asarray(rng.integers(0, 16, (batch, 4, 80)), jnp.uint8),
+        jnp.asarray(rng.normal(size=side), jnp.float32),
+        jnp.asarray(rng.normal(size=(batch, 4, 320)), jnp.float32),
+        jnp.full((batch,), length, jnp.int32),
+    )
+
+
+def part_of(block: Block, starts, sizes, width: int) -> Block:
+    """Rows start..start+size of each session, junk after them."""
+
+    def cut(x):
+        rows = [
+            np.pad(x[b, s : s + n], (0, width - n), constant_values=3)
+            for b, (s, n) in enumerate(zip(starts, sizes, strict=True))
+        ]
+        return jnp.asarray(np.stack(rows))
+
+    names = ("kind", "token", "index")
+    cuts = {name: cut(np.asarray(getattr(block, name))) for name in names}
+    return block._replace(**cuts, n_valid=jnp.asarray(sizes, jnp.int32))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_blocks_of_any_size_equal_one_forward(tiny, tiny_params, seed):
+    """Ragged blocks with junk tails, sessions of different age, past the window, the
+    extent, and one turn of the ring."""
+    length, width = 90, 12
+    block = random_block(tiny, seed, 2, length)
+    whole = model.forward(tiny_params, tiny, block).hidden
+    step = jax.jit(lambda b, c: model.forward(tiny_params, tiny, b, c))
+    rng = np.random.default_rng(seed)
+    cache, at = empty_cache(tiny, 2), np.zeros(2, int)
+    while (at < length).any():
+        sizes = np.minimum(rng.integers(0, width + 1, 2), length - at)
+        out = step(part_of(block, at, sizes, width), cache)
+        cache = out.cache
+        for b in range(2):
+            got = out.hidden[b, : sizes[b]]
+            want = whole[b, at[b] : at[b] + sizes[b]]
+            np.testing.assert_allclose(got, want, atol=2e-5)
+        at += sizes
+    assert (np.asarray(cache.cursor) == length).all()
+
+
+def test_a_cleared_slot_starts_afresh(tiny, tiny_params):
+    block = random_block(tiny, 2, 2, 12)
+    step = jax.jit(lambda b, c: model.forward(tiny_params, tiny, b, c))
+    fresh = step(block, empty_cache(tiny, 2))
+    used = clear_slots(fresh.cache, jnp.array([True, False]))
+    again = step(block, used).hidden
+    assert (again[0] == fresh.hidden[0]).all()
+    assert not (again[1] == fresh.hidden[1]).all()
+
+
+def test_no_gradient_from_the_future(tiny, tiny_params):
+    """Output at t has exactly no gradient with respect to inputs after t."""
+    block, t = random_block(tiny, 3, 1, 40), 20
+    index = jnp.arange(40)[None] % 4
+    audio = jnp.full((1, 40), Kind.AUDIO_OUT, jnp.int32)
+    voice = jax.random.normal(jax.random.key(0), (1, 40, 320))
+    block = block._replace(kind=audio, index=jnp.arange(40)[None] + 0 * index)
+
+    def hidden_at_t(voice):
+        out = model.forward(tiny_params, tiny, block._replace(voice=voice))
+        return out.hidden[0, t].sum()
+
+    grad = np.abs(jax.grad(hidden_at_t)(voice))[0].sum(-1)
+    assert (grad[t + 1 :] == 0).all()
+    assert (grad[t - 15 : t + 1] > 0).all()
+
+
+def test_window_ends_where_it_says(tiny, tiny_params):
+    """One sliding layer: a query sees `window` keys, plus what the convolutions reach."""
+    values = tiny.__dict__ | {"layers": 1, "global_every": 9, "dense_layers": 0}
+    cfg = ModelConfig(**values)
+    from interaction.params import initialise
+
+    params = initialise(model.specs(cfg), jax.random.key(0))
+    T, t, reach = 60, 50, cfg.window - 1 + 2 * (cfg.conv_kernel - 1)
+    block = random_block(cfg, 0, 1, T)._replace(
+        kind=jnp.full((1, T), Kind.AUDIO_OUT, jnp.int32), index=jnp.arange(T)[None]
+    )
+
+    def hidden_at_t(voice):
+        out = model.forward(params, cfg, block._replace(voice=voice))
+        return (out.hidden[0, t] ** 3).sum()
+
+    voice = jax.random.normal(jax.random.key(0), (1, T, 320))
+    grad = np.abs(jax.grad(hidden_at_t)(voice))[0].sum(-1)
+    # attention: k convolution + branch convolution; MLP branch convolution once more
+    far = t - reach - (cfg.conv_kernel - 1)
+    assert (grad[:far] == 0).all()
+    assert grad[t - cfg.window + 1] > 0
+
+
+def test_expert_forms_agree():
+    key = jax.random.split(jax.random.key(0), 6)
+    x = jax.random.normal(key[0], (33, 16))
+    chosen = jax.random.randint(key[1], (33, 3), 0, 8)
+    weight = jax.random.uniform(key[2], (33, 3))
+    gate, up = (jax.random.normal(k, (8, 16, 12)) for k in key[3:5])
+    down = jax.random.normal(key[5], (8, 12, 16))
+    a = every_expert(x, chosen, weight, gate, up, down)
+    b = grouped(x, chosen, weight, gate, up, down)
+    np.testing.assert_allclose(a, b, atol=1e-3)
+
+
+def test_router_weights_share_one_normalisation(tiny, tiny_params):
+    """Chosen and shared weights add up to route_scale; the bias moves the choice only."""
+    from interaction.layers import moe
+
+    params = jax.tree.map(lambda a: a[0], tiny_params["layers"][1][0]["mlp"])
+    x = jax.random.normal(jax.random.key(0), (20, tiny.width))
+    before = moe.route(params, tiny, x)
+    total = before.weight_NA.sum(-1) + before.shared_NS.sum(-1)
+    np.testing.assert_allclose(total, tiny.route_scale, rtol=1e-5)
+    pushed = params | {"router_bias": jnp.array([9.0, 0, 0, 0])}
+    after = moe.route(pushed, tiny, x)
+    assert (after.chosen_NA == 0).any(-1).all()
+    assert float(after.weight_NA.max()) < tiny.route_scale
+
+
+def test_capture_sees_every_layer(tiny, tiny_params):
+    block = random_block(tiny, 4, 1, 10)
+    out = model.forward(tiny_params, tiny, block, capture=True)
+    assert len(out.captures) == tiny.layers
+    assert out.captures[0]["routing"] is None  # the dense layer
+    assert out.captures[3]["routing"].chosen_NA.shape == (10, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "total"), [("nano", None), ("mini", None), ("tml_interaction_small", 276309552682)]
+)
+def test_shipped_configs_build_abstractly(name, total):
+    cfg = ModelConfig.from_mapping(load(ROOT / f"configs/{name}.py").model.to_dict())
+    params = abstract(model.specs(cfg))
+    block = jax.eval_shape(lambda: random_block(cfg, 0, 1, 8))
+    out = jax.eval_shape(lambda p, b: model.forward(p, cfg, b), params, block)
+    assert out.hidden.shape == (1, 8, cfg.width)
+    counted = {part.name: part.total for part in parts(cfg)}
+    assert sum(counted.values()) == sum(x.size for x in jax.tree.leaves(params))
+    if total:
+        ours = ("own voice", "flow head", "heard head")
+        assert sum(counted.values()) - sum(counted[name] for name in ours) == total
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"heads": 3}, "multiple of"),
+        ({"nonsense": 1}, "unknown key model.nonsense"),
+        ({"vocab_used": 620}, "no room"),
+        ({"window": 500}, "above model.horizon"),
+        ({"experts_per_token": 9}, "experts_per_token"),
+    ],
+)
+def test_bad_config_is_named(tiny, change, words):
+    with pytest.raises(InputError, match=words):
+        ModelConfig.from_mapping(tiny.__dict__ | change)
