@@ -37,6 +37,7 @@ def get_config() -> ConfigDict:
     m.patch_widths = (32, 64, 128)
     m.frame_height = 40
     m.frame_width = 80
+    m.frame_period = 5  # one look a second
     m.flow_width = 256
     m.flow_layers = 3
     m.flow_steps = 8

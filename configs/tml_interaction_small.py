@@ -40,6 +40,7 @@ def get_config() -> ConfigDict:
     m.patch_widths = (128, 320, 4800)
     m.frame_height = 200
     m.frame_width = 320
+    m.frame_period = 1
     m.flow_width = 1024
     m.flow_layers = 6
     m.flow_steps = 8

@@ -137,7 +137,11 @@ def _score_answer(
 
 
 def _score_silence(
-    exchange: Exchange, turns: Sequence[Turn], t0: float, end: float, hushed: bool,
+    exchange: Exchange,
+    turns: Sequence[Turn],
+    t0: float,
+    end: float,
+    hushed: bool,
     tally: Tally,
 ) -> None:
     """Silence is broken by a *new* start; speech that was running is the yield's."""

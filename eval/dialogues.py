@@ -18,6 +18,7 @@ from rich.progress import track
 
 from eval.behaviour import TURN_S, Answer, Tally, Turn, score
 from eval.intervals import bootstrap, wilson
+from interaction import report
 from interaction.data import world
 from interaction.data.dialogue import Dialogue
 from interaction.data.espeak import agent_speech
@@ -25,7 +26,6 @@ from interaction.data.scenes.words import AGENT_WORDS
 from interaction.errors import run_command
 from interaction.modality.audio import SAMPLE_RATE, TURN_SAMPLES
 from interaction.modality.identify import WordTemplates
-from interaction import report
 
 SPLITS = ("held_out_voices", "held_out_combinations")
 EPILOG = """example:
@@ -76,9 +76,9 @@ def run_split(session, split: str, n: int, seed: int, turns: int) -> dict:
             world.dialogue(seed, first + i, split=split, turns=turns)
             for i in range(session.slots)
         ]
-        for dialogue, (frames, wave) in list(zip(every, play(session, every), strict=True))[
-            : n - first
-        ]:
+        for dialogue, (frames, wave) in list(
+            zip(every, play(session, every), strict=True)
+        )[: n - first]:
             for answer in score(dialogue, frames, tally):
                 words += identify(templates, answer, wave)
     onsets = np.array(tally.onsets)
@@ -129,7 +129,9 @@ def main() -> int:
     )
     parser.add_argument("--checkpoint", default="nano", help="name or directory")
     parser.add_argument("--n", type=int, default=300, help="dialogues a split")
-    parser.add_argument("--splits", nargs="+", default=SPLITS, choices=("train", *SPLITS))
+    parser.add_argument(
+        "--splits", nargs="+", default=SPLITS, choices=("train", *SPLITS)
+    )
     parser.add_argument("--slots", type=int, default=20, help="dialogues side by side")
     parser.add_argument("--turns", type=int, default=64, help="micro-turns a dialogue")
     parser.add_argument("--seed", type=int, default=1_000_003)
@@ -138,11 +140,15 @@ def main() -> int:
     from interaction.session import Session
 
     session = Session.open(args.checkpoint, slots=max(args.slots, 2), seed=args.seed)
-    figures = {s: run_split(session, s, args.n, args.seed, args.turns) for s in args.splits}
+    figures = {
+        s: run_split(session, s, args.n, args.seed, args.turns) for s in args.splits
+    }
     print(table(figures))
     if args.report:
         header = report.header("interaction.dialogues/1", asdict(session.config))
-        report.write_report(args.report, header | {"splits": figures, "seed": args.seed})
+        report.write_report(
+            args.report, header | {"splits": figures, "seed": args.seed}
+        )
     return 0
 
 

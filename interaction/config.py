@@ -73,6 +73,7 @@ class ModelConfig:
     patch_widths: tuple[int, ...] = (128, 320, 4800)
     frame_height: int = 40
     frame_width: int = 80
+    frame_period: int = 1  # micro-turns from one look at the camera to the next
 
     # Voice: the flow-matching head
     flow_width: int = 256
@@ -86,7 +87,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in ("width", "layers", "heads", "kv_heads", "window", "horizon"):
             if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+                raise InputError(
+                    f"model.{name} is {getattr(self, name)}; use 1 or more"
+                )
         for kind in ("", "local_"):
             heads, kv = getattr(self, kind + "heads"), getattr(self, kind + "kv_heads")
             if heads % kv:

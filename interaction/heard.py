@@ -16,7 +16,9 @@ class HeardWords:
         self._token = nothing
         self._evidence = 0.0
 
-    def push(self, tokens: np.ndarray, probability: np.ndarray) -> list[tuple[int, int]]:
+    def push(
+        self, tokens: np.ndarray, probability: np.ndarray
+    ) -> list[tuple[int, int]]:
         """Labels of one turn, int [4] and float [4] -> runs that ended: (token, position
         in the turn at which the end was seen)."""
         ended = []

@@ -105,7 +105,5 @@ def unflatten_like(tree: Any, flat: dict[str, Any], prefix: str = "") -> Any:
             name: unflatten_like(node, flat, f"{prefix}.{name}" if prefix else name)
             for name, node in tree.items()
         }
-    nodes = (
-        unflatten_like(node, flat, f"{prefix}.{i}") for i, node in enumerate(tree)
-    )
+    nodes = (unflatten_like(node, flat, f"{prefix}.{i}") for i, node in enumerate(tree))
     return type(tree)(nodes)

@@ -113,12 +113,19 @@ class Session:
         self._ears = [DmelStream() for _ in range(self.slots)]
         self._heard = [HeardWords(nothing) for _ in range(self.slots)]
         self._waiting: list[list[int]] = [[] for _ in range(self.slots)]
+        self._next_look = [0] * self.slots
         self._events: list[list[Event]] = [[] for _ in range(self.slots)]
 
     def _warm_up(self) -> None:
         """Compile both block sizes and the frame, then start afresh."""
         bins = np.zeros((AUDIO_PER_TURN, 80), np.uint8)
-        grid = (self.config.patches_per_frame, 2, self.config.patch, self.config.patch, 3)
+        grid = (
+            self.config.patches_per_frame,
+            2,
+            self.config.patch,
+            self.config.patch,
+            3,
+        )
         for _, patches in sizes(self.config):
             pixels = np.zeros(grid, np.float32) if patches else None
             self._advance([TurnInput(bins, pixels)] * self.slots)
@@ -148,9 +155,10 @@ class Session:
     ) -> Output | list[Output]:
         """One micro-turn: 200 ms in, 200 ms out.
 
-        audio: float32 [3200] at 16 kHz; frames: uint8 [2, H, W, 3] or None; text: typed
-        by the user, or None. With several slots: one of each per slot. Raises InputError
-        on other shapes or on samples that are not finite.
+        audio: float32 [3200] at 16 kHz; frames: uint8 [2, H, W, 3] or None (the model
+        looks every `config.frame_period` turns and lets the others pass); text: typed by
+        the user, or None. With several slots: one of each per slot. Raises InputError on
+        other shapes or on samples that are not finite.
         """
         single = self.slots == 1
         waves = [audio] if single else list(audio)
@@ -181,9 +189,9 @@ class Session:
             )
         if not np.isfinite(wave).all():
             raise InputError("step: audio has NaN or infinite samples; mend the source")
-        patches = None
-        if pair is not None:
-            cfg = self.config
+        patches, cfg = None, self.config
+        if pair is not None and self.turn >= self._next_look[slot]:
+            self._next_look[slot] = self.turn + cfg.frame_period
             pair = np.stack([fit(f, cfg.frame_height, cfg.frame_width) for f in pair])
             patches = patchify(pair, cfg.patch)
         waiting = self._waiting[slot]

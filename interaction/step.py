@@ -66,7 +66,9 @@ class Frame(NamedTuple):
 
 def empty_state(cfg: ModelConfig, slots: int, seeds: np.ndarray) -> State:
     """`seeds`: int [slots], one a session."""
-    keys = jax.vmap(lambda s: jax.random.key_data(jax.random.key(s)))(jnp.asarray(seeds))
+    keys = jax.vmap(lambda s: jax.random.key_data(jax.random.key(s)))(
+        jnp.asarray(seeds)
+    )
     return State(
         empty_cache(cfg, slots),
         jnp.zeros((slots, cfg.width), cfg.dtype),
@@ -139,7 +141,11 @@ class _Carry(NamedTuple):
 
 
 def _choose(
-    params: Params, cfg: ModelConfig, c: _Carry, key: jax.Array, temperature_B: jax.Array
+    params: Params,
+    cfg: ModelConfig,
+    c: _Carry,
+    key: jax.Array,
+    temperature_B: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Next token under the grammar: the likeliest at temperature 0. -> (token, logp)."""
     table = jnp.asarray(grammar_table(cfg.controls_at, cfg.vocab_used))
@@ -152,7 +158,11 @@ def _choose(
 
 
 def _substep(
-    params: Params, cfg: ModelConfig, keys: jax.Array, temperature_B: jax.Array, c: _Carry
+    params: Params,
+    cfg: ModelConfig,
+    keys: jax.Array,
+    temperature_B: jax.Array,
+    c: _Carry,
 ) -> _Carry:
     """One emitted position of every slot that is not done."""
     B = c.hidden.shape[0]
@@ -214,7 +224,11 @@ def _substep(
 
 
 def _voice(
-    params: Params, wave_params: Params, state: State, spoke: jax.Array, cleared: jax.Array,
+    params: Params,
+    wave_params: Params,
+    state: State,
+    spoke: jax.Array,
+    cleared: jax.Array,
     patches: jax.Array,
 ) -> tuple[waveform.State, jax.Array]:
     """Patches to samples; the tail of an utterance rings out unless it was cleared."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import jax
 import pytest
@@ -11,41 +12,13 @@ from interaction import model, package
 from interaction.config import ModelConfig
 from interaction.package import ASSETS
 from interaction.params import initialise
-
-TINY = {
-    "text_vocab": 608,
-    "controls_at": 608,
-    "vocab": 648,
-    "vocab_used": 640,
-    "width": 32,
-    "layers": 4,
-    "global_every": 2,  # two groups of two: the layer loop runs
-    "heads": 4,
-    "kv_heads": 2,
-    "head_dim": 8,
-    "local_heads": 4,
-    "local_kv_heads": 4,
-    "local_head_dim": 8,
-    "window": 16,
-    "horizon": 128,
-    "global_extent": 48,
-    "rel_dim": 4,
-    "log_floor": 64,  # reached in tests
-    "dense_layers": 1,
-    "dense_width": 48,
-    "experts": 4,
-    "experts_per_token": 2,
-    "expert_width": 16,
-    "patch_widths": (8, 8, 16),
-    "flow_width": 32,
-    "flow_layers": 1,
-    "flow_steps": 2,
-}
+from interaction.settings import load
 
 
 @pytest.fixture(scope="session")
 def tiny() -> ModelConfig:
-    return ModelConfig.from_mapping(TINY)
+    config = load(Path(__file__).parent / "tiny.py")
+    return ModelConfig.from_mapping(config.model.to_dict())
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,16 +11,14 @@ import pytest
 
 from interaction import model
 from interaction.cache import clear_slots, empty_cache
-from interaction.counts import parts
 from interaction.config import ModelConfig
+from interaction.counts import parts
 from interaction.errors import InputError
 from interaction.grammar import Kind
 from interaction.model import Block
 from interaction.ops.experts import every_expert, grouped
 from interaction.params import abstract
 from interaction.settings import load
-
-from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 KINDS = (Kind.TURN, Kind.TEXT, Kind.AUDIO_IN, Kind.PATCH, Kind.AUDIO_OUT)
@@ -162,7 +162,8 @@ def test_capture_sees_every_layer(tiny, tiny_params):
 
 
 @pytest.mark.parametrize(
-    ("name", "total"), [("nano", None), ("mini", None), ("tml_interaction_small", 276309552682)]
+    ("name", "total"),
+    [("nano", None), ("mini", None), ("tml_interaction_small", 276309552682)],
 )
 def test_shipped_configs_build_abstractly(name, total):
     cfg = ModelConfig.from_mapping(load(ROOT / f"configs/{name}.py").model.to_dict())

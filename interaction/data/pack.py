@@ -154,8 +154,10 @@ def pack(dialogue: Dialogue, text: Text, cfg: ModelConfig, shape: Shape) -> Row:
         cut = (len(build.kind), len(patches), len(voice))
 
     n, n_patches, n_voice = cut
-    fit = lambda values, size, n, fill=0: np.pad(  # noqa: E731
-        np.asarray(values[:n], np.int32), (0, size - n), constant_values=fill
+    fit = (
+        lambda values, size, n, fill=0: np.pad(  # noqa: E731
+            np.asarray(values[:n], np.int32), (0, size - n), constant_values=fill
+        )
     )
     side = cfg.patch
     patch_rows = np.zeros((shape.patches, 2, side, side, 3), np.float32)

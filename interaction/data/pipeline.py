@@ -18,7 +18,9 @@ from interaction.data.pack import Row, Shape, pack
 from interaction.modality.text import Text
 
 
-class _Indices(grain.sources.RandomAccessDataSource if hasattr(grain, "sources") else object):
+class _Indices(
+    grain.sources.RandomAccessDataSource if hasattr(grain, "sources") else object
+):
     """The source is nothing but row numbers."""
 
     def __init__(self, size: int) -> None:
@@ -67,7 +69,9 @@ def batches(make: MakeRow, batch: int, workers: int) -> grain.IterDataset:
     if not flags.FLAGS.is_parsed():  # grain's workers read absl's flags
         flags.FLAGS.mark_as_parsed()
     rows = grain.MapDataset.source(_Indices(2**31 - 1)).map(make)
-    stream = rows.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
+    stream = rows.to_iter_dataset(
+        grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
+    )
     if workers:
         stream = stream.mp_prefetch(
             grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=16)

@@ -1,6 +1,6 @@
 """Train the nano vocabulary on the synthetic world's own words.
 
-    python -m interaction.data.tokenizer --output=interaction/assets/nano/tokenizer.json
+python -m interaction.data.tokenizer --output=interaction/assets/nano/tokenizer.json
 """
 
 from __future__ import annotations

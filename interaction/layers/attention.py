@@ -104,11 +104,15 @@ def _tau(cfg: ModelConfig, positions: jax.Array) -> jax.Array:
     return 1.0 + cfg.log_alpha * jnp.log(jnp.maximum(ratio, 1.0))
 
 
-def _attend(
-    q_BKGTE: jax.Array, k_BKSE: jax.Array, v_BKSE: jax.Array, r_BKGTR: jax.Array,
-    rel_Re: jax.Array, window: int, first: jax.Array | None = None,
+def _weights(
+    q_BKGTE: jax.Array,
+    k_BKSE: jax.Array,
+    r_BKGTR: jax.Array,
+    rel_Re: jax.Array,
+    window: int,
+    first: jax.Array | None = None,
 ) -> jax.Array:
-    """The last T of S keys attend to all S. -> [B, K, G, T, E].
+    """How much the last T of S keys attend to each key. -> float32 [B, K, G, T, S].
 
     `first` [B]: rows whose first S - T keys do not exist. Products are written as plain
     batched matmuls: XLA's CPU backend is slow at other layouts, backward most of all.
@@ -125,14 +129,32 @@ def _attend(
     if first is not None:
         seen = seen & ~(first[:, None, None] & (jnp.arange(S) < S - T))
         seen = seen[:, None, None]
-    weights = jax.nn.softmax(jnp.where(seen, logits, MASKED).astype(jnp.float32), -1)
-    mixed = weights.astype(v_BKSE.dtype).reshape(B, K, G * T, S) @ v_BKSE
+    return jax.nn.softmax(jnp.where(seen, logits, MASKED).astype(jnp.float32), -1)
+
+
+def _attend(
+    q_BKGTE: jax.Array,
+    k_BKSE: jax.Array,
+    v_BKSE: jax.Array,
+    r_BKGTR: jax.Array,
+    rel_Re: jax.Array,
+    window: int,
+    first: jax.Array | None = None,
+) -> jax.Array:
+    """The last T of S keys attend to all S. -> [B, K, G, T, E]."""
+    B, K, G, T, E = q_BKGTE.shape
+    weights = _weights(q_BKGTE, k_BKSE, r_BKGTR, rel_Re, window, first)
+    mixed = weights.astype(v_BKSE.dtype).reshape(B, K, G * T, -1) @ v_BKSE
     return mixed.reshape(B, K, G, T, E)
 
 
 def attend_block(
-    q_BTHE: jax.Array, k_BTKE: jax.Array, v_BTKE: jax.Array, r_BTHR: jax.Array,
-    rel_Re: jax.Array, hd: Heads,
+    q_BTHE: jax.Array,
+    k_BTKE: jax.Array,
+    v_BTKE: jax.Array,
+    r_BTHR: jax.Array,
+    rel_Re: jax.Array,
+    hd: Heads,
 ) -> jax.Array:
     """Causal attention of a block to itself. -> [B, T, H * E].
 
@@ -164,7 +186,13 @@ def attend_block(
 
         first = jnp.arange(B * n) % n == 0
         out = _attend(
-            fold(q), with_previous(k), with_previous(v), fold(r), rel_Re, hd.window, first
+            fold(q),
+            with_previous(k),
+            with_previous(v),
+            fold(r),
+            rel_Re,
+            hd.window,
+            first,
         )
         out = jnp.moveaxis(out.reshape(B, n, hd.K, G, size, hd.E), 1, 3)
     else:
@@ -214,6 +242,44 @@ def _write(ring_BSKE: jax.Array, new_BTKE: jax.Array, start_B: jax.Array) -> jax
     return ring_BSKE.at[rows, slots].set(new_BTKE, unique_indices=True)
 
 
+class Projected(NamedTuple):
+    """What attention makes of its input, before positions meet, and the two
+    convolution tails after it. r: the queries' mixture of bias profiles."""
+
+    q_BTHE: jax.Array
+    k_BTKE: jax.Array
+    v_BTKE: jax.Array
+    r_BTHR: jax.Array
+    k_tail: jax.Array
+    v_tail: jax.Array
+
+
+def _project(
+    params: Params,
+    cfg: ModelConfig,
+    is_global: bool,
+    x_BTD: jax.Array,
+    start_B: jax.Array,
+    n_valid_B: jax.Array,
+    tails: tuple[jax.Array | None, jax.Array | None],
+) -> Projected:
+    hd = heads(cfg, is_global)
+    B, T, _ = x_BTD.shape
+    k, v = x_BTD @ params["k"], x_BTD @ params["v"]
+    k, k_tail = conv.short_conv(k, params["k_conv"], tails[0], n_valid_B)
+    v, v_tail = conv.short_conv(v, params["v_conv"], tails[1], n_valid_B)
+    q_BTHE = (x_BTD @ params["q"]).reshape(B, T, hd.H, hd.E)
+    q_BTHE = rms_norm(q_BTHE, params["q_norm"], cfg.norm_eps)
+    k_BTKE = rms_norm(k.reshape(B, T, hd.K, hd.E), params["k_norm"], cfg.norm_eps)
+    v_BTKE = v.reshape(B, T, hd.K, hd.E)
+    r_BTHR = (x_BTD @ params["r"]).reshape(B, T, hd.H, cfg.rel_dim)
+    if is_global:
+        tau = _tau(cfg, start_B[:, None] + jnp.arange(T))[..., None, None]
+        q_BTHE = (q_BTHE * tau).astype(q_BTHE.dtype)
+        r_BTHR = (r_BTHR * tau).astype(r_BTHR.dtype)
+    return Projected(q_BTHE, k_BTKE, v_BTKE, r_BTHR, k_tail, v_tail)
+
+
 def attention(
     params: Params,
     cfg: ModelConfig,
@@ -225,25 +291,28 @@ def attention(
 ) -> tuple[jax.Array, Ring | None]:
     """Attention branch before its output convolution. -> ([B, T, D], ring written)."""
     hd = heads(cfg, is_global)
-    B, T, _ = x_BTD.shape
     tails = (None, None) if ring is None else (ring.k_conv, ring.v_conv)
-    k, k_tail = conv.short_conv(x_BTD @ params["k"], params["k_conv"], tails[0], n_valid_B)
-    v, v_tail = conv.short_conv(x_BTD @ params["v"], params["v_conv"], tails[1], n_valid_B)
-    q_BTHE = (x_BTD @ params["q"]).reshape(B, T, hd.H, hd.E)
-    q_BTHE = rms_norm(q_BTHE, params["q_norm"], cfg.norm_eps)
-    k_BTKE = rms_norm(k.reshape(B, T, hd.K, hd.E), params["k_norm"], cfg.norm_eps)
-    v_BTKE = v.reshape(B, T, hd.K, hd.E)
-    r_BTHR = (x_BTD @ params["r"]).reshape(B, T, hd.H, cfg.rel_dim)
-    if is_global:
-        tau = _tau(cfg, start_B[:, None] + jnp.arange(T))[..., None, None]
-        q_BTHE = (q_BTHE * tau).astype(q_BTHE.dtype)
-        r_BTHR = (r_BTHR * tau).astype(r_BTHR.dtype)
-
+    q_BTHE, k_BTKE, v_BTKE, r_BTHR, k_tail, v_tail = _project(
+        params, cfg, is_global, x_BTD, start_B, n_valid_B, tails
+    )
     if ring is None:
         mixed = attend_block(q_BTHE, k_BTKE, v_BTKE, r_BTHR, params["rel"], hd)
     else:
-        ring = Ring(
-            _write(ring.k, k_BTKE, start_B), _write(ring.v, v_BTKE, start_B), k_tail, v_tail
-        )
+        k, v = _write(ring.k, k_BTKE, start_B), _write(ring.v, v_BTKE, start_B)
+        ring = Ring(k, v, k_tail, v_tail)
         mixed = attend_ring(q_BTHE, ring, r_BTHR @ params["rel"], start_B, hd)
     return mixed @ params["o"], ring
+
+
+def attention_weights(
+    params: Params, cfg: ModelConfig, is_global: bool, x_BTD: jax.Array
+) -> jax.Array:
+    """What a block that starts a session attends to, for looking at: every query on
+    every key, which takes memory that `attention` does not. -> float32 [B, H, T, T]."""
+    hd = heads(cfg, is_global)
+    B, T, _ = x_BTD.shape
+    start, n_valid = jnp.zeros((B,), jnp.int32), jnp.full((B,), T, jnp.int32)
+    p = _project(params, cfg, is_global, x_BTD, start, n_valid, (None, None))
+    q, k, r = (jnp.swapaxes(x, 1, 2) for x in (p.q_BTHE, p.k_BTKE, p.r_BTHR))
+    q, r = (x.reshape(B, hd.K, hd.H // hd.K, T, -1) for x in (q, r))
+    return _weights(q, k, r, params["rel"], hd.window).reshape(B, hd.H, T, T)

@@ -105,7 +105,7 @@ def agent_mel(wave: np.ndarray) -> np.ndarray:
     n = len(wave) // MEL_HOP
     padded = np.pad(np.asarray(wave, np.float32), (0, MEL_WINDOW))
     frames = np.lib.stride_tricks.sliding_window_view(padded, MEL_WINDOW)
-    frames = frames[:: MEL_HOP][:n] * _hann(MEL_WINDOW)
+    frames = frames[::MEL_HOP][:n] * _hann(MEL_WINDOW)
     magnitude = np.abs(np.fft.rfft(frames, MEL_FFT)).astype(np.float32)
     mel = magnitude @ _mel_bank(MEL_FFT).T
     return np.log10(np.clip(mel, 10.0**MEL_MIN, 10.0**LOG_MAX)).astype(np.float32)

@@ -60,3 +60,21 @@ class Checkpoints:
         """Wait for saves under way."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+
+def restore_params(workdir: Path) -> tuple[int, Any]:
+    """Step and parameters, as numpy arrays, of a run's last checkpoint; reads while the
+    run goes on. Raises InputError when there is none."""
+    directory = (workdir / "checkpoints").absolute()
+    manager = ocp.CheckpointManager(
+        directory,
+        item_names=("state",),
+        options=ocp.CheckpointManagerOptions(read_only=True),
+    )
+    step = manager.latest_step()
+    if step is None:
+        raise InputError(f"no whole checkpoint in {directory}; train there first")
+    handler = ocp.PyTreeCheckpointer()
+    tree = handler.restore(directory / str(step) / "state")
+    manager.close()
+    return step, tree["params"]

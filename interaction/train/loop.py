@@ -19,6 +19,7 @@ from interaction.modality.audio import MELS, PATCH_FRAMES
 from interaction.package import tokenizer_path
 from interaction.train.checkpoint import Checkpoints
 from interaction.train.losses import Weights
+from interaction.train.media import Media
 from interaction.train.metrics import Metrics
 from interaction.train.optimiser import optimiser
 from interaction.train.state import TrainState, create, train_step
@@ -65,7 +66,12 @@ def train(config: ConfigDict, workdir: Path, stop_at: int | None = None) -> Trai
     cfg = ModelConfig.from_mapping(config.model.to_dict())
     t = config.train
     weights = Weights(
-        t.flow_weight, t.heard_weight, t.control_weight, t.z_loss, t.flow_draws, t.flow_rows
+        t.flow_weight,
+        t.heard_weight,
+        t.control_weight,
+        t.z_loss,
+        t.flow_draws,
+        t.flow_rows,
     )
     make = row_maker(config, cfg)
     tx = optimiser(t)
@@ -80,6 +86,7 @@ def train(config: ConfigDict, workdir: Path, stop_at: int | None = None) -> Trai
         state = with_statistics(state, make)
     step, last = int(state.step), min(stop_at or t.steps, t.steps)
     metrics = Metrics(workdir, step, t.steps, t.log_every)
+    media = Media(cfg, make.tokenizer, config.data.seed)
     key = jax.random.key(t.seed + 1)
 
     stopping: list[bool] = []
@@ -101,6 +108,8 @@ def train(config: ConfigDict, workdir: Path, stop_at: int | None = None) -> Trai
             if pending:
                 _record(metrics, *pending)
             pending = (step, values, int(batch["n_valid"].sum()), wait, t.batch)
+            if t.media_every and step % t.media_every == 0:
+                media.log(metrics, state.params, step)
             if step % t.save_every == 0 and step < last:
                 checkpoints.save(step, state, iterator)
         if pending:
@@ -125,4 +134,3 @@ def _record(
             "the state before it is unchanged in the last checkpoint"
         )
     metrics.step(step, dict(values), positions, wait)
-

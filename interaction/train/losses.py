@@ -46,7 +46,11 @@ def feedback(key: jax.Array, voice_BOM: jax.Array) -> jax.Array:
 
 
 def flow_loss(
-    params: Params, key: jax.Array, hidden_BTD: jax.Array, batch: dict, x_BOM: jax.Array,
+    params: Params,
+    key: jax.Array,
+    hidden_BTD: jax.Array,
+    batch: dict,
+    x_BOM: jax.Array,
     weights: Weights,
 ) -> jax.Array:
     """|v - (x - noise)|^2 at a random choice of the batch's patches.
@@ -78,7 +82,9 @@ def flow_loss(
     noise = jax.random.normal(noise_key, (*draws, M))
     x_t = (1 - t)[..., None] * noise + t[..., None] * x
     cond = flow.condition(params["flow"], hidden, before)
-    v = flow.velocity(params["flow"], jnp.broadcast_to(cond, (*draws, cond.shape[-1])), t, x_t)
+    v = flow.velocity(
+        params["flow"], jnp.broadcast_to(cond, (*draws, cond.shape[-1])), t, x_t
+    )
     error = ((v - (x - noise)) ** 2).mean(-1)
     return _mean(error, jnp.broadcast_to(mask, draws))
 
@@ -140,7 +146,9 @@ def loss(
     heard_ce = jax.nn.logsumexp(heard_logits, axis=-1) - _at(heard_logits, heard_BA)
     heard = _mean(heard_ce, heard_at[1])
     speech = heard_at[1] * (heard_BA != cfg.controls_at + Kind.NOTHING)
-    heard_right = _mean((heard_logits.argmax(-1) == heard_BA).astype(jnp.float32), speech)
+    heard_right = _mean(
+        (heard_logits.argmax(-1) == heard_BA).astype(jnp.float32), speech
+    )
 
     flow_mse = flow_loss(params, flow_key, out.hidden, batch, x_BOM, weights)
     total = tokens + weights.heard * heard + weights.flow * flow_mse + weights.z * z

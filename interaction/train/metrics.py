@@ -69,7 +69,8 @@ class Metrics:
         self._last, self._positions, self._wait = now, 0, 0.0
 
     def audio(self, name: str, wave: np.ndarray, sample_rate: int, step: int) -> None:
-        self._board.add_audio(name, wave[:, None], step, sample_rate)
+        """wave: float32 [N, 2]."""
+        self._board.add_audio(name, wave, step, sample_rate)
 
     def picture(self, name: str, pixels: np.ndarray, step: int) -> None:
         """pixels: uint8 [H, W, 3]."""

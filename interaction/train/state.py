@@ -23,14 +23,14 @@ class TrainState(NamedTuple):
     opt: Any
 
 
-def create(
-    cfg: ModelConfig, tx: optax.GradientTransformation, seed: int
-) -> TrainState:
+def create(cfg: ModelConfig, tx: optax.GradientTransformation, seed: int) -> TrainState:
     params = initialise(model.specs(cfg), jax.random.key(seed))
     return TrainState(jnp.int32(0), params, tx.init(params))
 
 
-def _balance(params: Params, cfg: ModelConfig, load_LX: jax.Array, rate: float) -> Params:
+def _balance(
+    params: Params, cfg: ModelConfig, load_LX: jax.Array, rate: float
+) -> Params:
     """Aux-loss-free balance (DeepSeek-V3): b += rate * sign(mean load - load)."""
     step = rate * jnp.sign(load_LX.mean(-1, keepdims=True) - load_LX)
     layers, row = [], 0

@@ -1,0 +1,263 @@
+"""Looking inside a conversation: what was attended to, routed, and drawn.
+
+A session keeps nothing of what it computed on the way. But the model is causal, so one
+`forward` over the whole conversation, written down as the positions that the session
+went through, computes it all again: `play` a dialogue, `replay_block` its record,
+`replay` the block, and ask the other functions what they saw.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from interaction import model, step
+from interaction.blocks import TurnInput, pack_turn
+from interaction.config import LayerKind, ModelConfig
+from interaction.data.dialogue import Dialogue
+from interaction.grammar import AUDIO_PER_TURN, EMITTED, Kind, grammar_table
+from interaction.layers import attention, flow, moe
+from interaction.layers.norm import rms_norm
+from interaction.modality.audio import MELS, PATCH_DIM, TURN_SAMPLES, dmel
+from interaction.modality.video import fit, patchify
+from interaction.model import Block
+from interaction.params import Params
+from interaction.session import TURN_S, Output, Session
+
+STREAMS: Mapping[str, tuple[Kind, ...]] = {
+    "user's voice": (Kind.AUDIO_IN,),
+    "own voice": (Kind.AUDIO_OUT,),
+    "text": (Kind.TEXT, Kind.TEXT_IN),
+    "picture": (Kind.PATCH,),
+    "control": (
+        *(Kind.TURN, Kind.IMG, Kind.SPEAK, Kind.SILENT),
+        *(Kind.CLEAR, Kind.BREAK, Kind.DELEGATE),
+    ),
+}
+"""Kinds of position by where they come from; together, all that a block holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Conversation:
+    """What went into a session and what came out, one of each a micro-turn."""
+
+    inputs: tuple[TurnInput, ...]
+    outputs: tuple[Output, ...]
+
+    @property
+    def agent(self) -> np.ndarray:
+        """The agent's voice on the user's clock, float32 [N]: a frame plays one
+        micro-turn after the input it answers, the last one after the end."""
+        silence = np.zeros(TURN_SAMPLES, np.float32)
+        return np.concatenate([silence, *(out.audio for out in self.outputs)])[
+            :-TURN_SAMPLES
+        ]
+
+    def block(self, cfg: ModelConfig) -> Block:
+        return replay_block(cfg, self.inputs, [out.frame for out in self.outputs])
+
+
+def play(session: Session, dialogue: Dialogue) -> Conversation:
+    """Run a dialogue's user through a session of one slot, from a fresh start."""
+    cfg = session.config
+    bins = dmel(dialogue.user).reshape(-1, AUDIO_PER_TURN, MELS)
+    pairs = {round(t / TURN_S): pair for t, pair in dialogue.frames}
+    waves = dialogue.user.reshape(-1, TURN_SAMPLES)
+    inputs, outputs = [], []
+    session.reset()
+    for k, wave in enumerate(waves):
+        pair, patches = pairs.get(k), None
+        if pair is not None:
+            fitted = [fit(frame, cfg.frame_height, cfg.frame_width) for frame in pair]
+            patches = patchify(np.stack(fitted), cfg.patch)
+        inputs.append(TurnInput(bins[k], patches))
+        outputs.append(session.step(audio=wave, frames=pair))
+    return Conversation(tuple(inputs), tuple(outputs))
+
+
+def replay_block(
+    cfg: ModelConfig, inputs: Sequence[TurnInput], frames: Sequence[step.Frame]
+) -> Block:
+    """A conversation as one block that starts a session: in0 out0 in1 out1 ...
+
+    inputs: what each micro-turn brought; frames: what it emitted, one slot's
+    (`Output.frame`). -> numpy arrays, batch of 1, every position valid.
+    """
+    kind, token, index = [], [], []
+    patches, voice = [], []
+    for k, (turn, frame) in enumerate(zip(inputs, frames, strict=True)):
+        packed = pack_turn(cfg, [turn])
+        n, m = int(packed.n_valid[0]), int(frame.n)
+        kinds, out_kinds = packed.kind[0, :n], frame.kind[:m]
+        rows = packed.index[0, :n]
+        rows = np.where(kinds == Kind.AUDIO_IN, rows + AUDIO_PER_TURN * k, rows)
+        rows = np.where(kinds == Kind.PATCH, rows + len(patches), rows)
+        spoken = out_kinds == Kind.AUDIO_OUT
+        out_rows = np.where(spoken, np.cumsum(spoken) - 1 + len(voice), 0)
+        kind += [kinds, out_kinds]
+        token += [packed.token[0, :n], frame.token[:m]]
+        index += [rows, out_rows]
+        patches += [] if turn.patches is None or not turn.live else [*turn.patches]
+        voice += [*frame.patches[: spoken.sum()]]
+    flat = [np.concatenate(x).astype(np.int32)[None] for x in (kind, token, index)]
+    side = (len(patches), 2, cfg.patch, cfg.patch, 3)
+    return Block(
+        *flat,
+        np.concatenate([turn.dmel for turn in inputs])[None],
+        np.array(patches, np.float32).reshape(1, *side),
+        np.array(voice, np.float32).reshape(1, -1, PATCH_DIM),
+        np.array([flat[0].shape[1]], np.int32),
+    )
+
+
+def turn_of(block: Block) -> np.ndarray:
+    """Micro-turn of every position of a block of one session. -> int [T]."""
+    return np.cumsum(block.kind[0] == Kind.TURN) - 1
+
+
+class Replay(NamedTuple):
+    """A block and what the model made of it. hidden: final states [T, D]; inputs: of
+    each layer [T, D]; routing: of each layer, None where it is dense."""
+
+    block: Block
+    hidden: jax.Array
+    inputs: list[jax.Array]
+    routing: list[moe.Routing | None]
+
+
+def replay(params: Params, cfg: ModelConfig, block: Block) -> Replay:
+    """Run a block of one session through the model, keeping what the layers saw."""
+    first, out = _forward(params, block, cfg=cfg)
+    states = [layer["x"] for layer in out.captures]
+    inputs = [x[0] for x in [first, *states[:-1]]]
+    routing = [layer["routing"] for layer in out.captures]
+    return Replay(block, out.hidden[0], inputs, routing)
+
+
+@functools.partial(jax.jit, static_argnames="cfg")
+def _forward(
+    params: Params, block: Block, *, cfg: ModelConfig
+) -> tuple[jax.Array, model.Output]:
+    first = model.embed_block(params, cfg, block)
+    return first, model.forward(params, cfg, block, capture=True)
+
+
+def emitted_logp(params: Params, cfg: ModelConfig, seen: Replay) -> np.ndarray:
+    """Log-probability of each token that the model chose, among those that the grammar
+    allowed there, as in `Frame.logp`. -> float32 [T], NaN where nothing was chosen."""
+    table = grammar_table(cfg.controls_at, cfg.vocab_used)
+    kinds, tokens = seen.block.kind[0], seen.block.token[0]
+    at, allowed, phase, texts = [], [], 0, 0
+    for t, kind in enumerate(kinds):
+        if kind not in EMITTED:
+            phase = texts = 0
+            continue
+        at.append(t)
+        allowed.append(table[phase, texts])
+        phase = 2 if kind == Kind.DELEGATE else 1
+        texts += kind == Kind.TEXT
+    rows = np.array(at)
+    logits = model.logits(params, cfg, seen.hidden[rows - 1])
+    logp = jax.nn.log_softmax(jnp.where(np.array(allowed), logits, -1e30))
+    result = np.full(len(kinds), np.nan, np.float32)
+    result[rows] = np.asarray(logp)[np.arange(len(rows)), tokens[rows]]
+    return result
+
+
+def router_load(cfg: ModelConfig, seen: Replay) -> dict[int, np.ndarray]:
+    """Where each stream's positions go: layer -> float32 [len(STREAMS), experts], the
+    share of a stream's choices that falls on an expert (rows add up to 1, or to 0 where
+    a stream has no position). Dense layers are left out."""
+    members = _members(seen.block).T
+    loads = {}
+    for layer, routing in enumerate(seen.routing):
+        if routing is not None:
+            hits = jax.nn.one_hot(routing.chosen_NA, cfg.experts).sum(1)
+            load = members @ np.asarray(hits)
+            loads[layer] = load / np.maximum(load.sum(1, keepdims=True), 1)
+    return loads
+
+
+def _members(block: Block) -> np.ndarray:
+    """Which stream each position belongs to, float32 [T, len(STREAMS)] of 0 and 1."""
+    kinds = block.kind[0]
+    columns = [np.isin(kinds, stream) for stream in STREAMS.values()]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _layers(params: Params, cfg: ModelConfig) -> Iterator[tuple[LayerKind, Params]]:
+    """Every layer's kind and parameters, in the order of `Replay.inputs`."""
+    for segment, group in zip(cfg.segments, params["layers"], strict=True):
+        for r in range(segment.repeats):
+            for kind, stacked in zip(segment.pattern, group, strict=True):
+                yield kind, jax.tree.map(lambda a, r=r: a[r], stacked)
+
+
+def attention_mass(params: Params, cfg: ModelConfig, seen: Replay) -> list[np.ndarray]:
+    """How much attention every position pays to each stream.
+
+    -> one float32 [heads, T, len(STREAMS)] a layer; the last axis adds up to 1.
+    """
+    members = _members(seen.block)
+    return [
+        np.asarray(_mass(weights, x[None], members, cfg=cfg, is_global=kind.is_global))
+        for (kind, weights), x in zip(_layers(params, cfg), seen.inputs, strict=True)
+    ]
+
+
+@functools.partial(jax.jit, static_argnames=("cfg", "is_global"))
+def _mass(
+    params: Params, x_BTD: jax.Array, members_TS: jax.Array, *, cfg: ModelConfig,
+    is_global: bool,
+) -> jax.Array:  # fmt: skip
+    x = rms_norm(x_BTD, params["attn_norm"], cfg.norm_eps)
+    weights = attention.attention_weights(params["attn"], cfg, is_global, x)
+    return weights[0] @ members_TS
+
+
+def by_turn(values: np.ndarray, block: Block) -> np.ndarray:
+    """Mean over the positions that the agent emitted in a micro-turn, its voice
+    included: float [..., T, S] -> [..., turns, S]."""
+    mine = np.isin(block.kind[0], (*EMITTED, Kind.AUDIO_OUT))
+    turn = turn_of(block)
+    which = (turn == np.arange(turn[-1] + 1)[:, None]) & mine
+    return which @ values / which.sum(1, keepdims=True)
+
+
+def flow_path(
+    params: Params, cfg: ModelConfig, seen: Replay, at: int, seed: int = 0
+) -> np.ndarray:
+    """The patch at an AUDIO_OUT position on its way from noise to speech.
+
+    seed: the session's, so that it is the noise that the session drew.
+    -> log10 mel float32 [flow_steps + 1, 4, 80]; the last is the patch as spoken.
+    """
+    block, turn = seen.block, turn_of(seen.block)
+    mine = np.flatnonzero((turn == turn[at]) & np.isin(block.kind[0], EMITTED))
+    key = jax.random.fold_in(jax.random.key(seed), turn[at])
+    noise = jax.random.normal(jax.random.fold_in(key, at - mine[0]), (PATCH_DIM,))
+    row = block.index[0, at]
+    voiced = turn[block.kind[0] == Kind.AUDIO_OUT]
+    goes_on = row > 0 and turn[at] - voiced[row - 1] <= 1
+    previous = block.voice[0, row - 1] if goes_on else np.zeros(PATCH_DIM, np.float32)
+    cond, null = (
+        flow.condition(params["flow"], hidden, previous)
+        for hidden in (seen.hidden[at - 1], jnp.zeros_like(seen.hidden[at - 1]))
+    )
+    path = [math.sqrt(cfg.flow_temperature) * noise]
+    for i in range(cfg.flow_steps):
+        t = jnp.float32(i / cfg.flow_steps)
+        v = flow.velocity(params["flow"], cond, t, path[-1])
+        if cfg.flow_guidance != 1.0:
+            v_null = flow.velocity(params["flow"], null, t, path[-1])
+            v = v_null + cfg.flow_guidance * (v - v_null)
+        path.append(path[-1] + v / cfg.flow_steps)
+    mel = flow.unstandardise(params["flow"], jnp.stack(path))
+    return np.asarray(mel).reshape(len(path), -1, MELS)

@@ -1,0 +1,69 @@
+"""A config that compiles in seconds: every kind of layer, all sizes odd or small."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.name = "nano"  # its tokenizer
+
+    config.model = ConfigDict()
+    m = config.model
+    m.text_vocab = m.controls_at = 608
+    m.vocab = 648
+    m.vocab_used = 640
+    m.width = 32
+    m.layers = 4
+    m.global_every = 2  # two different groups of two
+    m.heads = 4
+    m.kv_heads = 2
+    m.head_dim = 8
+    m.local_heads = m.local_kv_heads = 4
+    m.local_head_dim = 8
+    m.window = 16
+    m.horizon = 128
+    m.global_extent = 48
+    m.rel_dim = 4
+    m.log_floor = 64  # reached in tests
+    m.dense_layers = 1
+    m.dense_width = 48
+    m.experts = 4
+    m.experts_per_token = 2
+    m.expert_width = 16
+    m.patch_widths = (8, 8, 16)
+    m.flow_width = 32
+    m.flow_layers = 1
+    m.flow_steps = 2
+
+    config.data = ConfigDict()
+    d = config.data
+    d.seed = 1
+    d.turns = 16
+    d.positions = 128
+    d.audio_out = 40
+    d.patches = 8
+    d.workers = 1
+    d.warm_rows = 8
+    d.warm_mix = ConfigDict({"echo": 1.0})
+
+    config.train = ConfigDict()
+    t = config.train
+    t.seed = 0
+    t.batch = 2
+    t.steps = 14
+    t.learning_rate = 1e-3
+    t.warmup = 2
+    t.weight_decay = 0.01
+    t.clip = 1.0
+    t.bias_rate = 1e-3
+    t.z_loss = 1e-4
+    t.flow_weight = 1.0
+    t.flow_draws = 2
+    t.flow_rows = 32
+    t.heard_weight = 1.0
+    t.control_weight = 1.0
+    t.remat = False
+    t.save_every = 4
+    t.log_every = 2
+    t.media_every = 0
+    return config

@@ -1,0 +1,103 @@
+"""Training as its users run it: processes, kills, and bad configs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY = ROOT / "tests" / "tiny.py"
+
+
+def start(workdir: Path, *extra: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "interaction.train", f"--config={TINY}"]
+    return subprocess.Popen(
+        [*command, f"--workdir={workdir}", *extra],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen) -> str:
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, output
+    return output
+
+
+def losses(workdir: Path) -> list[dict]:
+    lines = (workdir / "losses.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def wait_for(process: subprocess.Popen, found, seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not found():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end, "the run did not get there"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> list[dict]:
+    workdir = tmp_path_factory.mktemp("undisturbed")
+    finish(start(workdir))
+    assert list((workdir / "tensorboard").iterdir())
+    return losses(workdir)
+
+
+def test_every_step_is_recorded_and_learns(undisturbed):
+    assert [line["step"] for line in undisturbed] == list(range(1, 15))
+    assert undisturbed[-1]["loss"] < undisturbed[0]["loss"]
+
+
+def test_killed_and_restarted_equals_undisturbed(undisturbed, tmp_path):
+    """kill -9 between saves: the same losses to the last bit."""
+    process = start(tmp_path)
+    saved = tmp_path / "checkpoints" / "8"
+    wait_for(process, saved.is_dir)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert "resumed at step" in finish(start(tmp_path))
+    assert losses(tmp_path) == undisturbed
+
+
+def test_terminated_saves_and_goes_on(undisturbed, tmp_path):
+    """SIGTERM to the whole process group, as schedulers send it: saves, exits 0."""
+    process = start(tmp_path)
+    log = tmp_path / "losses.jsonl"
+    wait_for(process, lambda: log.exists() and log.stat().st_size > 0)
+    os.killpg(process.pid, signal.SIGTERM)
+    finish(process)
+    assert list((tmp_path / "checkpoints").iterdir())
+    finish(start(tmp_path))
+    assert losses(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["--config.train.nonsense=1"], "unknown config key config.train.nonsense"),
+        (["--config.train.batch=many"], "config.train.batch=many is not of type int"),
+        (["--config.data.positions=4096"], "longer than the cache's horizon"),
+        (["--config.model.heads=3"], "model.heads=3 is not a multiple"),
+        (["--config=/no/such.py"], "no config at /no/such.py"),
+    ],
+)
+def test_wrong_input_is_one_line_and_leaves_nothing(tmp_path, extra, words):
+    workdir = tmp_path / "run"
+    process = start(workdir, *extra)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    lines = [line for line in output.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1 and words in lines[0]
+    assert not workdir.exists()
