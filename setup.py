@@ -57,6 +57,7 @@ setup(
         "soundfile>=0.13",
         "soxr>=0.5",
         "tensorboard>=2.18",
+        "tensorboardX>=2.6",
         "tokenizers>=0.20",
     ],
     extras_require=EXTRAS,

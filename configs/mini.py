@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     m.kv_heads = m.local_kv_heads = 4
     m.head_dim = m.local_head_dim = 64
     m.window = 128
-    m.horizon = 1024
+    m.horizon = 768
     m.global_extent = 512
     m.rel_dim = 16
     m.logit_divisor = 2.0  # width / 256
@@ -69,6 +69,9 @@ def get_config() -> ConfigDict:
     t.flow_weight = 1.0
     t.flow_draws = 4
     t.flow_rows = 2048
+    t.flow_t_mean = -0.4
+    t.flow_previous_drop = 0.5
+    t.flow_hidden_drop = 0.1
     t.heard_weight = 1.0
     t.control_weight = 1.0
     t.remat = False

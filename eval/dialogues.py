@@ -9,8 +9,8 @@ each: answers by text, onset, interruptions, silence, and the words in the sound
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,81 +23,111 @@ from interaction.data import world
 from interaction.data.dialogue import Dialogue
 from interaction.data.espeak import agent_speech
 from interaction.data.scenes.words import AGENT_WORDS
-from interaction.errors import run_command
+from interaction.errors import InputError, run_command
 from interaction.modality.audio import SAMPLE_RATE, TURN_SAMPLES
 from interaction.modality.identify import WordTemplates
+from interaction.session import Session
+from interaction.staged import Staged
 
+ECHO_SAMPLES = 640  # 40 ms from loudspeaker to microphone
+ECHO_GAIN = 10 ** (-30 / 20)
 SPLITS = ("held_out_voices", "held_out_combinations")
 EPILOG = """example:
   python -m eval.dialogues --checkpoint=nano --n=40 --splits=held_out_voices"""
 
 
-def play(session, dialogues: list[Dialogue]) -> list[tuple[list[Turn], np.ndarray]]:
+def play(
+    session: Session, dialogues: list[Dialogue], fresh: bool = True
+) -> list[tuple[list[Turn], np.ndarray]]:
     """Run dialogues side by side, one a slot. -> per dialogue: output frames, and the
-    reply on the listener's clock float32 [N]."""
-    session.reset()
+    reply on the listener's clock float32 [N].
+
+    The system hears its own reply as a faint echo, as it would in a room; the dialogues
+    themselves must come without one. `fresh`: start new sessions, else go on.
+    """
+    if fresh:
+        session.reset()
     n = dialogues[0].turns
     frames = [{round(t / TURN_S): pair for t, pair in d.frames} for d in dialogues]
     heard: list[list[Turn]] = [[] for _ in dialogues]
-    waves = [[np.zeros(TURN_SAMPLES, np.float32)] for _ in dialogues]
+    replies = np.zeros((len(dialogues), (n + 1) * TURN_SAMPLES), np.float32)
     for k in range(n):
         cut = slice(k * TURN_SAMPLES, (k + 1) * TURN_SAMPLES)
+        late = np.pad(replies, ((0, 0), (ECHO_SAMPLES, 0)))[:, cut]
         outputs = session.step(
-            audio=[d.user[cut] for d in dialogues], frames=[f.get(k) for f in frames]
+            audio=[
+                d.user[cut] + ECHO_GAIN * r for d, r in zip(dialogues, late, strict=True)
+            ],
+            frames=[f.get(k) for f in frames],
         )
         for slot, out in enumerate(outputs):
             speaks = any(e.kind == "SPEAK" for e in out.events)
             heard[slot].append(Turn((k + 1) * TURN_S, speaks, out.text, out.cleared))
-            waves[slot].append(out.audio)
-    return [(h, np.concatenate(w)) for h, w in zip(heard, waves, strict=True)]
+            replies[slot, (k + 1) * TURN_SAMPLES : (k + 2) * TURN_SAMPLES] = out.audio
+    return list(zip(heard, replies, strict=True))
 
 
 def identify(
     templates: WordTemplates, answer: Answer, wave: np.ndarray
 ) -> Iterator[tuple[str, str]]:
     """Words of a right answer, cut from the sound by the agent's own word times.
-    -> (word said in text, word recognised in the sound)."""
+    -> (word said in text, word recognised in the sound; "" where there is no sound)."""
     for word in agent_speech(answer.text.split()).words:
+        if answer.onset is None:
+            yield word.text, ""
+            continue
         a = round((answer.onset + word.t0) * SAMPLE_RATE)
         b = round((answer.onset + word.t1) * SAMPLE_RATE)
-        if b <= len(wave) and np.abs(wave[a:b]).max() > 1e-4:
-            yield word.text, templates.identify(wave[a:b])[0]
-        elif b <= len(wave):
-            yield word.text, ""
+        loud = a < len(wave) and np.abs(wave[a:b]).max() > 1e-4
+        yield word.text, templates.identify(wave[a:b])[0] if loud else ""
 
 
-def run_split(session, split: str, n: int, seed: int, turns: int) -> dict:
-    """Play and score `n` dialogues of a split. -> figures of the report."""
+def run_split(session: Session, split: str, args: argparse.Namespace) -> dict:
+    """Play and score `args.n` dialogues of a split. -> figures of the report."""
     templates = WordTemplates({w: agent_speech([w]).wave for w in AGENT_WORDS})
     tally, words = Tally(), []
-    starts_at = list(range(0, n, session.slots))
-    for first in track(starts_at, description=split, disable=None):
+    firsts = range(0, args.n, session.slots)
+    for first in track(firsts, description=split, disable=None):
         every = [
-            world.dialogue(seed, first + i, split=split, turns=turns)
+            world.dialogue(args.seed, first + i, split=split, turns=args.turns, echo=False)
             for i in range(session.slots)
         ]
-        for dialogue, (frames, wave) in list(
-            zip(every, play(session, every), strict=True)
-        )[: n - first]:
-            for answer in score(dialogue, frames, tally):
+        played = play(session, every, fresh=not args.continuous or first == 0)
+        for dialogue, (turns, wave) in list(zip(every, played, strict=True))[
+            : args.n - first
+        ]:
+            for answer in score(dialogue, turns, tally):
                 words += identify(templates, answer, wave)
+    return figures_of(args.n, tally, words)
+
+
+def figures_of(n: int, tally: Tally, words: list[tuple[str, str]]) -> dict:
+    """Rates with Wilson intervals and onsets with bootstrap ones; null where a figure
+    does not exist (an onset quantile that falls on an unanswered question)."""
     onsets = np.array(tally.onsets)
-    within = [int(x <= 0.6) for x in onsets]
     rates = tally.rates | {
-        "onset within 0.6 s": within,
+        "onset within 0.6 s": [int(x <= 0.6) for x in onsets],
         "word heard in the sound": [int(a == b) for a, b in words],
     }
-    return {
+    finite = lambda x: float(x) if np.isfinite(x) else None  # noqa: E731
+    median = lambda x: np.percentile(x, 50, method="higher")  # noqa: E731
+    out = {
         "dialogues": n,
         "rates": {
             name: {"rate": sum(v) / len(v), "n": len(v), "ci95": wilson(sum(v), len(v))}
             for name, v in sorted(rates.items())
             if v
         },
-        "onset_median_s": float(np.median(onsets)),
-        "onset_median_ci95_s": bootstrap(onsets, np.median),
-        "onset_p95_s": float(np.percentile(onsets, 95, method="lower")),
+        "unanswered": int(np.isinf(onsets).sum()),
     }
+    if len(onsets):
+        interval = bootstrap(onsets, median)
+        out |= {
+            "onset_median_s": finite(median(onsets)),
+            "onset_median_ci95_s": [finite(x) for x in interval],
+            "onset_p95_s": finite(np.percentile(onsets, 95, method="higher")),
+        }
+    return out
 
 
 def table(figures: dict[str, dict]) -> str:
@@ -115,8 +145,9 @@ def table(figures: dict[str, dict]) -> str:
             line += f"{cell:>34}"
         lines.append(line)
     for key, name in (("onset_median_s", "onset median"), ("onset_p95_s", "onset p95")):
-        cells = "".join(f"{f[key]:>32.2f} s" for f in figures.values())
-        lines.append(f"{name:34}" + cells)
+        cells = [f.get(key) for f in figures.values()]
+        shown = ["none" if c is None else f"{c:.2f} s" for c in cells]
+        lines.append(f"{name:34}" + "".join(f"{c:>34}" for c in shown))
     return "\n".join(lines)
 
 
@@ -129,26 +160,32 @@ def main() -> int:
     )
     parser.add_argument("--checkpoint", default="nano", help="name or directory")
     parser.add_argument("--n", type=int, default=300, help="dialogues a split")
-    parser.add_argument(
-        "--splits", nargs="+", default=SPLITS, choices=("train", *SPLITS)
-    )
+    parser.add_argument("--splits", nargs="+", default=SPLITS, choices=("train", *SPLITS))
     parser.add_argument("--slots", type=int, default=20, help="dialogues side by side")
     parser.add_argument("--turns", type=int, default=64, help="micro-turns a dialogue")
     parser.add_argument("--seed", type=int, default=1_000_003)
     parser.add_argument("--report", type=Path, help="JSON to write")
+    parser.add_argument(
+        "--continuous",
+        action="store_true",
+        help="dialogues follow one another in the same sessions, which grow old",
+    )
     args = parser.parse_args()
-    from interaction.session import Session
-
-    session = Session.open(args.checkpoint, slots=max(args.slots, 2), seed=args.seed)
-    figures = {
-        s: run_split(session, s, args.n, args.seed, args.turns) for s in args.splits
-    }
-    print(table(figures))
-    if args.report:
-        header = report.header("interaction.dialogues/1", asdict(session.config))
-        report.write_report(
-            args.report, header | {"splits": figures, "seed": args.seed}
+    if args.n < 1 or args.slots < 2 or args.turns < 16:
+        raise InputError(
+            "give --n of 1 or more, --slots of 2 or more, --turns of 16 or more"
         )
+    with Staged() as staged:
+        place = staged.path(args.report) if args.report else None
+        session = Session.open(args.checkpoint, slots=args.slots, seed=args.seed)
+        figures = {split: run_split(session, split, args) for split in args.splits}
+        print(table(figures))
+        if place:
+            weights = (session.package.path / "model.safetensors").read_bytes()
+            header = report.header("interaction.dialogues/1", session.config)
+            asked = {k: v for k, v in vars(args).items() if k != "report"}
+            asked["weights_sha256"] = hashlib.sha256(weights).hexdigest()
+            report.write_report(place, header | {"asked": asked, "splits": figures})
     return 0
 
 

@@ -27,10 +27,20 @@ class Cache(NamedTuple):
     cursor: jax.Array
     layers: tuple[tuple[LayerState, ...], ...]
 
+    def longest_block(self, cfg: ModelConfig) -> int:
+        """Positions that one block may have without overwriting keys it still sees."""
+        sizes = [
+            state.ring.k.shape[2] - (cfg.horizon if kind.is_global else cfg.window)
+            for segment, run in zip(cfg.segments, self.layers, strict=True)
+            for kind, state in zip(segment.pattern, run, strict=True)
+        ]
+        return min(sizes)
 
-def empty_cache(cfg: ModelConfig, slots: int) -> Cache:
-    """A cache for blocks of up to `cfg.max_ingest` positions (rounded up to 8)."""
-    block = -(-cfg.max_ingest // 8) * 8
+
+def empty_cache(cfg: ModelConfig, slots: int, max_block: int | None = None) -> Cache:
+    """A cache for blocks of up to `max_block` positions; by default those of a
+    micro-turn, `cfg.max_ingest` rounded up to 8."""
+    block = max_block or -(-cfg.max_ingest // 8) * 8
 
     def state(is_global: bool, repeats: int) -> LayerState:
         tail = conv.empty_state(slots, cfg.width, cfg.conv_kernel)

@@ -87,9 +87,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in ("width", "layers", "heads", "kv_heads", "window", "horizon"):
             if getattr(self, name) < 1:
-                raise InputError(
-                    f"model.{name} is {getattr(self, name)}; use 1 or more"
-                )
+                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
         for kind in ("", "local_"):
             heads, kv = getattr(self, kind + "heads"), getattr(self, kind + "kv_heads")
             if heads % kv:

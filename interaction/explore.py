@@ -36,10 +36,7 @@ STREAMS: Mapping[str, tuple[Kind, ...]] = {
     "own voice": (Kind.AUDIO_OUT,),
     "text": (Kind.TEXT, Kind.TEXT_IN),
     "picture": (Kind.PATCH,),
-    "control": (
-        *(Kind.TURN, Kind.IMG, Kind.SPEAK, Kind.SILENT),
-        *(Kind.CLEAR, Kind.BREAK, Kind.DELEGATE),
-    ),
+    "control": (Kind.TURN, Kind.IMG, *(kind for kind in EMITTED if kind != Kind.TEXT)),
 }
 """Kinds of position by where they come from; together, all that a block holds."""
 
@@ -56,12 +53,7 @@ class Conversation:
         """The agent's voice on the user's clock, float32 [N]: a frame plays one
         micro-turn after the input it answers, the last one after the end."""
         silence = np.zeros(TURN_SAMPLES, np.float32)
-        return np.concatenate([silence, *(out.audio for out in self.outputs)])[
-            :-TURN_SAMPLES
-        ]
-
-    def block(self, cfg: ModelConfig) -> Block:
-        return replay_block(cfg, self.inputs, [out.frame for out in self.outputs])
+        return np.concatenate([silence, *(out.audio for out in self.outputs[:-1])])
 
 
 def play(session: Session, dialogue: Dialogue) -> Conversation:
@@ -70,8 +62,8 @@ def play(session: Session, dialogue: Dialogue) -> Conversation:
     bins = dmel(dialogue.user).reshape(-1, AUDIO_PER_TURN, MELS)
     pairs = {round(t / TURN_S): pair for t, pair in dialogue.frames}
     waves = dialogue.user.reshape(-1, TURN_SAMPLES)
-    inputs, outputs = [], []
     session.reset()
+    inputs, outputs = [], []
     for k, wave in enumerate(waves):
         pair, patches = pairs.get(k), None
         if pair is not None:
@@ -90,8 +82,7 @@ def replay_block(
     inputs: what each micro-turn brought; frames: what it emitted, one slot's
     (`Output.frame`). -> numpy arrays, batch of 1, every position valid.
     """
-    kind, token, index = [], [], []
-    patches, voice = [], []
+    kind, token, index, patches, voice = [], [], [], [], []
     for k, (turn, frame) in enumerate(zip(inputs, frames, strict=True)):
         packed = pack_turn(cfg, [turn])
         n, m = int(packed.n_valid[0]), int(frame.n)
@@ -107,11 +98,10 @@ def replay_block(
         patches += [] if turn.patches is None or not turn.live else [*turn.patches]
         voice += [*frame.patches[: spoken.sum()]]
     flat = [np.concatenate(x).astype(np.int32)[None] for x in (kind, token, index)]
-    side = (len(patches), 2, cfg.patch, cfg.patch, 3)
     return Block(
         *flat,
         np.concatenate([turn.dmel for turn in inputs])[None],
-        np.array(patches, np.float32).reshape(1, *side),
+        np.array(patches, np.float32).reshape(1, -1, 2, cfg.patch, cfg.patch, 3),
         np.array(voice, np.float32).reshape(1, -1, PATCH_DIM),
         np.array([flat[0].shape[1]], np.int32),
     )
@@ -134,19 +124,18 @@ class Replay(NamedTuple):
 
 def replay(params: Params, cfg: ModelConfig, block: Block) -> Replay:
     """Run a block of one session through the model, keeping what the layers saw."""
-    first, out = _forward(params, block, cfg=cfg)
-    states = [layer["x"] for layer in out.captures]
-    inputs = [x[0] for x in [first, *states[:-1]]]
+    first, out = _forward(params, block, cfg)
+    inputs = [first[0], *(layer["x"][0] for layer in out.captures[:-1])]
     routing = [layer["routing"] for layer in out.captures]
     return Replay(block, out.hidden[0], inputs, routing)
 
 
 @functools.partial(jax.jit, static_argnames="cfg")
 def _forward(
-    params: Params, block: Block, *, cfg: ModelConfig
+    params: Params, block: Block, cfg: ModelConfig
 ) -> tuple[jax.Array, model.Output]:
-    first = model.embed_block(params, cfg, block)
-    return first, model.forward(params, cfg, block, capture=True)
+    embedded = model.embed_block(params, cfg, block)
+    return embedded, model.forward(params, cfg, block, capture=True)
 
 
 def emitted_logp(params: Params, cfg: ModelConfig, seen: Replay) -> np.ndarray:
@@ -179,16 +168,14 @@ def router_load(cfg: ModelConfig, seen: Replay) -> dict[int, np.ndarray]:
     loads = {}
     for layer, routing in enumerate(seen.routing):
         if routing is not None:
-            hits = jax.nn.one_hot(routing.chosen_NA, cfg.experts).sum(1)
-            load = members @ np.asarray(hits)
+            load = np.stack([moe.load(routing, row, cfg.experts) for row in members])
             loads[layer] = load / np.maximum(load.sum(1, keepdims=True), 1)
     return loads
 
 
 def _members(block: Block) -> np.ndarray:
     """Which stream each position belongs to, float32 [T, len(STREAMS)] of 0 and 1."""
-    kinds = block.kind[0]
-    columns = [np.isin(kinds, stream) for stream in STREAMS.values()]
+    columns = [np.isin(block.kind[0], stream) for stream in STREAMS.values()]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
@@ -201,33 +188,29 @@ def _layers(params: Params, cfg: ModelConfig) -> Iterator[tuple[LayerKind, Param
 
 
 def attention_mass(params: Params, cfg: ModelConfig, seen: Replay) -> list[np.ndarray]:
-    """How much attention every position pays to each stream.
-
-    -> one float32 [heads, T, len(STREAMS)] a layer; the last axis adds up to 1.
-    """
+    """How much attention every position pays to each stream. -> one float32
+    [heads, T, len(STREAMS)] a layer; the last axis adds up to 1."""
     members = _members(seen.block)
     return [
-        np.asarray(_mass(weights, x[None], members, cfg=cfg, is_global=kind.is_global))
+        np.asarray(_mass(weights, x[None], members, cfg, kind.is_global))
         for (kind, weights), x in zip(_layers(params, cfg), seen.inputs, strict=True)
     ]
 
 
 @functools.partial(jax.jit, static_argnames=("cfg", "is_global"))
 def _mass(
-    params: Params, x_BTD: jax.Array, members_TS: jax.Array, *, cfg: ModelConfig,
-    is_global: bool,
-) -> jax.Array:  # fmt: skip
+    params: Params, x_BTD: jax.Array, own_TS: jax.Array, cfg: ModelConfig, is_global: bool
+) -> jax.Array:
     x = rms_norm(x_BTD, params["attn_norm"], cfg.norm_eps)
     weights = attention.attention_weights(params["attn"], cfg, is_global, x)
-    return weights[0] @ members_TS
+    return weights[0] @ own_TS
 
 
 def by_turn(values: np.ndarray, block: Block) -> np.ndarray:
     """Mean over the positions that the agent emitted in a micro-turn, its voice
     included: float [..., T, S] -> [..., turns, S]."""
-    mine = np.isin(block.kind[0], (*EMITTED, Kind.AUDIO_OUT))
-    turn = turn_of(block)
-    which = (turn == np.arange(turn[-1] + 1)[:, None]) & mine
+    mine, turn = np.isin(block.kind[0], (*EMITTED, Kind.AUDIO_OUT)), turn_of(block)
+    which = mine & (turn == np.arange(turn[-1] + 1)[:, None])
     return which @ values / which.sum(1, keepdims=True)
 
 
@@ -247,17 +230,20 @@ def flow_path(
     voiced = turn[block.kind[0] == Kind.AUDIO_OUT]
     goes_on = row > 0 and turn[at] - voiced[row - 1] <= 1
     previous = block.voice[0, row - 1] if goes_on else np.zeros(PATCH_DIM, np.float32)
-    cond, null = (
-        flow.condition(params["flow"], hidden, previous)
-        for hidden in (seen.hidden[at - 1], jnp.zeros_like(seen.hidden[at - 1]))
-    )
+    path = _euler(params["flow"], seen.hidden[at - 1], previous, noise, cfg)
+    return np.asarray(path).reshape(len(path), -1, MELS)
+
+
+@functools.partial(jax.jit, static_argnames="cfg")
+def _euler(
+    params: Params, hidden: jax.Array, before: jax.Array, noise: jax.Array, cfg: ModelConfig
+) -> jax.Array:
+    """`flow.sample`, every step kept. -> log10 mel [steps + 1, 320]."""
+    cond, null = (flow.condition(params, h, before) for h in (hidden, 0 * hidden))
     path = [math.sqrt(cfg.flow_temperature) * noise]
     for i in range(cfg.flow_steps):
         t = jnp.float32(i / cfg.flow_steps)
-        v = flow.velocity(params["flow"], cond, t, path[-1])
-        if cfg.flow_guidance != 1.0:
-            v_null = flow.velocity(params["flow"], null, t, path[-1])
-            v = v_null + cfg.flow_guidance * (v - v_null)
+        v, v_null = (flow.velocity(params, c, t, path[-1]) for c in (cond, null))
+        v = v_null + cfg.flow_guidance * (v - v_null)
         path.append(path[-1] + v / cfg.flow_steps)
-    mel = flow.unstandardise(params["flow"], jnp.stack(path))
-    return np.asarray(mel).reshape(len(path), -1, MELS)
+    return flow.unstandardise(params, jnp.stack(path))

@@ -8,17 +8,14 @@ MIN_EVIDENCE = 1.5  # summed probability of a run; shorter guesses are word begi
 
 
 class HeardWords:
-    """Follows one slot. A run of the same token is a word part; a token that starts
-    with a space opens a new word."""
+    """Follows one slot. A run of the same token is a word, or a part of one."""
 
     def __init__(self, nothing: int) -> None:
         self._nothing = nothing
         self._token = nothing
         self._evidence = 0.0
 
-    def push(
-        self, tokens: np.ndarray, probability: np.ndarray
-    ) -> list[tuple[int, int]]:
+    def push(self, tokens: np.ndarray, probability: np.ndarray) -> list[tuple[int, int]]:
         """Labels of one turn, int [4] and float [4] -> runs that ended: (token, position
         in the turn at which the end was seen)."""
         ended = []

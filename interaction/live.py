@@ -20,8 +20,7 @@ def devices() -> ModuleType:
         import sounddevice
     except ImportError:
         raise InputError(
-            "--mic and --play: the sounddevice package is missing; "
-            "pip install sounddevice"
+            "--mic and --play: the sounddevice package is missing; pip install sounddevice"
         ) from None
     except OSError:
         raise InputError(
@@ -40,9 +39,7 @@ class Microphone:
         self._blocks: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
 
     def __enter__(self) -> Microphone:
-        self._stream = _open(
-            self._sound, "InputStream", self._turn_samples, self._recorded
-        )
+        self._stream = _open(self._sound, "InputStream", self._turn_samples, self._recorded)
         self._stream.start()
         return self
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from interaction.cache import Cache, LayerState
 from interaction.config import LayerKind, ModelConfig
+from interaction.errors import InputError
 from interaction.grammar import Kind
 from interaction.layers import attention, conv, embed, flow, moe
 from interaction.layers.norm import rms_norm
@@ -69,6 +70,22 @@ def specs(cfg: ModelConfig) -> dict[str, Any]:
         "heard": Spec((cfg.width, cfg.width), ("embed", None)),
         "heard_norm": Spec((cfg.width,), (None,), ones),
     }
+
+
+FLOAT32 = ("router", "conv", "norm")
+"""Parameters that stay float32 whatever `cfg.dtype`: routing, short convolutions and
+norm scales, as in Inkling. The flow head works in float32 altogether."""
+
+
+def cast(params: Params, cfg: ModelConfig) -> Params:
+    """The backbone's parameters in the compute dtype, but for its float32 islands."""
+
+    def leaf(path, x: jax.Array) -> jax.Array:
+        name = jax.tree_util.keystr(path)
+        keep = "['flow']" in name or any(mark in name for mark in FLOAT32)
+        return x if keep else x.astype(cfg.dtype)
+
+    return jax.tree_util.tree_map_with_path(leaf, params)
 
 
 def embed_block(params: Params, cfg: ModelConfig, block: Block) -> jax.Array:
@@ -132,6 +149,12 @@ def forward(
     `remat` recomputes a layer's inside in the backward pass.
     """
     B, T = block.kind.shape
+    if cache is not None and T > cache.longest_block(cfg):
+        raise InputError(
+            f"a block of {T} positions is longer than the cache's horizon allows "
+            f"({cache.longest_block(cfg)}); split it, or make the cache for longer blocks"
+        )
+    params = cast(params, cfg)
     x = embed_block(params, cfg, block)
     start = jnp.zeros((B,), jnp.int32) if cache is None else cache.cursor
     valid = (jnp.arange(T) < block.n_valid[:, None]).reshape(-1).astype(jnp.float32)
@@ -178,11 +201,13 @@ def forward(
 def logits(params: Params, cfg: ModelConfig, hidden: jax.Array) -> jax.Array:
     """Final hidden states [..., D] -> float32 logits [..., vocab_used]."""
     scaled = hidden / cfg.logit_divisor
-    return (scaled @ params["unembed"])[..., : cfg.vocab_used].astype(jnp.float32)
+    unembed = params["unembed"].astype(hidden.dtype)
+    return (scaled @ unembed)[..., : cfg.vocab_used].astype(jnp.float32)
 
 
 def heard_logits(params: Params, cfg: ModelConfig, hidden: jax.Array) -> jax.Array:
     """The heard head, off the sampled path: which token of the user's speech is being
     heard now. [..., D] -> float32 [..., vocab_used]; `Kind.NOTHING` stands for none."""
-    h = rms_norm(hidden @ params["heard"], params["heard_norm"], cfg.norm_eps)
+    h = hidden @ params["heard"].astype(hidden.dtype)
+    h = rms_norm(h, params["heard_norm"], cfg.norm_eps)
     return logits(params, cfg, h)

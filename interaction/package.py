@@ -73,9 +73,7 @@ def open_package(name_or_path: str | Path) -> Package:
     arrays = {name: jnp.asarray(have[name], spec.dtype) for name, spec in want.items()}
     params = unflatten_like(model.specs(cfg), arrays)
     text = Text.open(path / "tokenizer.json")
-    return Package(
-        cfg, params, text, waveform.load(path / "waveform.safetensors"), path
-    )
+    return Package(cfg, params, text, waveform.load(path / "waveform.safetensors"), path)
 
 
 def save_model(directory: Path, cfg: ModelConfig, params: Params) -> None:

@@ -102,9 +102,7 @@ class Recording:
             "compute_tail_p50_ms": report.percentiles(warm[-_WINDOW:])["p50"],
             "compiles_after_warmup": compiles - self._compiles_start if warm else None,
             "rss_growth_bytes": grown,
-            "realtime_factor": round(float(np.mean(warm)) / turn_ms, 4)
-            if warm
-            else None,
+            "realtime_factor": round(float(np.mean(warm)) / turn_ms, 4) if warm else None,
             "text": " ".join("".join(self.text).split()),
             "heard": " ".join(self.heard),
             "events": [_plain_event(event) for event in self.events],

@@ -104,7 +104,8 @@ class Session:
     def reset(self) -> None:
         """Forget the conversation; the next one is as if newly opened."""
         clear = jnp.ones((self.slots,), bool)
-        self._state = device.restart(self._state, clear, cfg=self.config)
+        seeds = jnp.asarray(self._seeds)
+        self._state = device.restart(self._state, clear, seeds, cfg=self.config)
         self._begin()
 
     def _begin(self) -> None:
@@ -162,14 +163,18 @@ class Session:
         """
         single = self.slots == 1
         waves = [audio] if single else list(audio)
-        pairs = [frames] if single else list(frames or [None] * self.slots)
-        texts = [text] if single else list(text or [None] * self.slots)
-        if not len(waves) == len(pairs) == len(texts) == self.slots:
-            raise InputError(f"step: give one input for each of {self.slots} slots")
+        pairs = [frames] if single else self._per_slot(frames, "frames")
+        texts = [text] if single else self._per_slot(text, "text")
+        if len(waves) != self.slots:
+            raise InputError(f"step: {len(waves)} audio inputs for {self.slots} slots")
         began = time.perf_counter()
+        # All inputs are checked before any slot moves: a bad one must not leave its
+        # neighbours half a turn ahead.
+        waves = [_checked(wave) for wave in waves]
+        patches = [self._look(slot, pair) for slot, pair in enumerate(pairs)]
         turns = [
             self._turn_input(slot, *each)
-            for slot, each in enumerate(zip(waves, pairs, texts, strict=True))
+            for slot, each in enumerate(zip(waves, patches, texts, strict=True))
         ]
         heard, frame = self._advance(turns)
         compute_ms = 1e3 * (time.perf_counter() - began)
@@ -179,21 +184,31 @@ class Session:
         self.turn += 1
         return outputs[0] if single else outputs
 
-    def _turn_input(
-        self, slot: int, audio: np.ndarray, pair: np.ndarray | None, text: str | None
-    ) -> TurnInput:
-        wave = np.asarray(audio, np.float32)
-        if wave.shape != (TURN_SAMPLES,):
+    def _per_slot(self, given: object, name: str) -> list:
+        if given is None:
+            return [None] * self.slots
+        if isinstance(given, str | np.ndarray) or len(given) != self.slots:
             raise InputError(
-                f"step: audio is {wave.shape}; give [{TURN_SAMPLES}] samples at 16 kHz"
+                f"step: give {name} as a list, one for each of {self.slots} slots"
             )
-        if not np.isfinite(wave).all():
-            raise InputError("step: audio has NaN or infinite samples; mend the source")
-        patches, cfg = None, self.config
-        if pair is not None and self.turn >= self._next_look[slot]:
-            self._next_look[slot] = self.turn + cfg.frame_period
-            pair = np.stack([fit(f, cfg.frame_height, cfg.frame_width) for f in pair])
-            patches = patchify(pair, cfg.patch)
+        return list(given)
+
+    def _look(self, slot: int, pair: np.ndarray | None) -> np.ndarray | None:
+        """Patches of a pair of frames, if it is time to look."""
+        cfg = self.config
+        if pair is None or self.turn < self._next_look[slot]:
+            return None
+        pair = np.asarray(pair)
+        if pair.ndim != 4 or pair.shape[0] != 2 or pair.shape[3] != 3 or not pair.size:
+            raise InputError(f"step: frames are {pair.shape}; give uint8 [2, H, W, 3]")
+        pair = np.stack([fit(f, cfg.frame_height, cfg.frame_width) for f in pair])
+        return patchify(pair, cfg.patch)
+
+    def _turn_input(
+        self, slot: int, wave: np.ndarray, patches: np.ndarray | None, text: str | None
+    ) -> TurnInput:
+        if patches is not None:
+            self._next_look[slot] = self.turn + self.config.frame_period
         waiting = self._waiting[slot]
         if text:
             waiting += self.package.text.word(text.strip())
@@ -233,3 +248,14 @@ class Session:
             bool((kinds == Kind.CLEAR).any()),
             jax.tree.map(lambda x: x[slot], frame),
         )
+
+
+def _checked(audio: np.ndarray) -> np.ndarray:
+    wave = np.asarray(audio, np.float32)
+    if wave.shape != (TURN_SAMPLES,):
+        raise InputError(
+            f"step: audio is {wave.shape}; give [{TURN_SAMPLES}] samples at 16 kHz"
+        )
+    if not np.isfinite(wave).all():
+        raise InputError("step: audio has NaN or infinite samples; mend the source")
+    return wave

@@ -36,17 +36,13 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> ConfigDict:
 def _apply(config: ConfigDict, item: str) -> None:
     key, equals, text = item.partition("=")
     if not key.startswith("--config.") or not equals:
-        raise InputError(
-            f"unknown option {item}; overrides look like --config.a.b=value"
-        )
+        raise InputError(f"unknown option {item}; overrides look like --config.a.b=value")
     *groups, name = key.removeprefix("--config.").split(".")
     node = config
     for group in groups:
         node = node.get(group) if isinstance(node, ConfigDict) else None
     if not isinstance(node, ConfigDict) or name not in node:
-        raise InputError(
-            f"unknown config key {key[2:]}; see the config file for its keys"
-        )
+        raise InputError(f"unknown config key {key[2:]}; see the config file for its keys")
     node[name] = _parse(text, node[name], key[2:])
 
 

@@ -66,18 +66,20 @@ class Frame(NamedTuple):
 
 def empty_state(cfg: ModelConfig, slots: int, seeds: np.ndarray) -> State:
     """`seeds`: int [slots], one a session."""
-    keys = jax.vmap(lambda s: jax.random.key_data(jax.random.key(s)))(
-        jnp.asarray(seeds)
-    )
     return State(
         empty_cache(cfg, slots),
         jnp.zeros((slots, cfg.width), cfg.dtype),
         jnp.zeros((slots, PATCH_DIM), jnp.float32),
         jnp.zeros((slots,), bool),
         waveform.empty_state(slots),
-        keys,
+        session_keys(jnp.asarray(seeds)),
         jnp.zeros((slots,), jnp.int32),
     )
+
+
+def session_keys(seed_B: jax.Array) -> jax.Array:
+    """PRNG key data of sessions with these seeds. int [B] -> uint32 [B, 2]."""
+    return jax.vmap(lambda s: jax.random.key_data(jax.random.key(s)))(seed_B)
 
 
 def _rows(mask_B: jax.Array, new, old):
@@ -90,8 +92,11 @@ def _rows(mask_B: jax.Array, new, old):
 
 
 @functools.partial(jax.jit, static_argnames="cfg", donate_argnames="state")
-def restart(state: State, clear_B: jax.Array, *, cfg: ModelConfig) -> State:
-    """Begin new sessions in the slots where `clear` is true; their keys stay."""
+def restart(
+    state: State, clear_B: jax.Array, seed_B: jax.Array, *, cfg: ModelConfig
+) -> State:
+    """Begin new sessions in the slots where `clear` is true, each with its own seed: a
+    session's randomness belongs to it, not to the slot that it happens to get."""
     slots = clear_B.shape[0]
     fresh = (
         jnp.zeros_like(state.hidden),
@@ -103,7 +108,8 @@ def restart(state: State, clear_B: jax.Array, *, cfg: ModelConfig) -> State:
     hidden, previous, speaking, wave = _rows(clear_B, fresh, held)
     turn = jnp.where(clear_B, 0, state.turn)
     cache = clear_slots(state.cache, clear_B)
-    return State(cache, hidden, previous, speaking, wave, state.key, turn)
+    key = _rows(clear_B, session_keys(seed_B), state.key)
+    return State(cache, hidden, previous, speaking, wave, key, turn)
 
 
 @functools.partial(jax.jit, static_argnames="cfg", donate_argnames="state")
@@ -285,6 +291,7 @@ def emit(
     spoke = (c.kind == Kind.SPEAK).any(-1)
     cleared = (c.kind == Kind.CLEAR).any(-1)
     wave, audio = _voice(params, wave_params, state, spoke, cleared, c.patches)
+    audio = _rows(live_B, audio, jnp.zeros_like(audio))
     frame = Frame(c.kind, c.token, c.logp, c.n, c.patches, audio)
     state = State(
         c.cache,

@@ -248,9 +248,7 @@ def _converse(options, session, blocks, typed, recording, compiles) -> None:
             words = []
             while pending and pending[0].t_s < (k + 1) * turn_s - 1e-9:
                 words.append(pending.pop(0).text)
-            out = session.step(
-                audio=user, frames=next(pairs), text=" ".join(words) or None
-            )
+            out = session.step(audio=user, frames=next(pairs), text=" ".join(words) or None)
             if speaker is not None:
                 if out.cleared:
                     speaker.clear()

@@ -191,3 +191,47 @@ def test_shipped_configs_build_abstractly(name, total):
 def test_bad_config_is_named(tiny, change, words):
     with pytest.raises(InputError, match=words):
         ModelConfig.from_mapping(tiny.__dict__ | change)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_training_and_micro_turn_build_in_either_dtype(tiny, dtype):
+    """Every program's shapes and dtypes, with and without video, without running it."""
+    from interaction import step
+    from interaction.blocks import TurnInput, pack_turn
+    from interaction.modality import waveform
+
+    cfg = ModelConfig(**tiny.__dict__ | {"dtype": dtype})
+    params = abstract(model.specs(cfg))
+    wave = jax.eval_shape(waveform.init, jax.random.key(0))
+    state = jax.eval_shape(lambda: step.empty_state(cfg, 2, np.arange(2)))
+    bins = np.zeros((4, 80), np.uint8)
+    pixels = np.zeros((cfg.patches_per_frame, 2, cfg.patch, cfg.patch, 3), np.float32)
+    for patches in (None, pixels):
+        block = pack_turn(cfg, [TurnInput(bins, patches)] * 2)
+        after, _ = jax.eval_shape(
+            lambda p, s, b: step.ingest(p, s, b, cfg=cfg), params, state, block
+        )
+        assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
+            lambda x: (x.shape, x.dtype), state
+        )
+    live, temperature = jnp.ones(2, bool), jnp.zeros(2)
+    after, frame = jax.eval_shape(
+        lambda p, w, s: step.emit(p, w, s, live, temperature, cfg=cfg), params, wave, state
+    )
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), state
+    )
+    assert frame.audio.shape == (2, 3200)
+    out = jax.eval_shape(
+        lambda p: model.forward(p, cfg, random_block(cfg, 0, 2, 40)), params
+    )
+    assert out.hidden.dtype == jnp.dtype(dtype)
+
+
+def test_a_block_too_long_for_the_cache_is_refused(tiny, tiny_params):
+    block = random_block(tiny, 0, 1, 64)
+    with pytest.raises(InputError, match="longer than the cache's horizon"):
+        model.forward(tiny_params, tiny, block, empty_cache(tiny, 1))
+    whole = model.forward(tiny_params, tiny, block).hidden
+    cached = model.forward(tiny_params, tiny, block, empty_cache(tiny, 1, max_block=64))
+    np.testing.assert_allclose(cached.hidden, whole, atol=2e-5)

@@ -96,9 +96,7 @@ def test_slots_do_not_disturb_each_other(tiny_package):
         three.reset()
         tokens: dict[int, list[np.ndarray]] = {s: [] for s in order}
         for k in range(12):
-            outs = three.step(
-                audio=[waves[s][k * TURN : (k + 1) * TURN] for s in order]
-            )
+            outs = three.step(audio=[waves[s][k * TURN : (k + 1) * TURN] for s in order])
             for s, out in zip(order, outs, strict=True):
                 tokens[s].append(out.frame.token[: int(out.frame.n)])
         return tokens

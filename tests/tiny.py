@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     m.local_heads = m.local_kv_heads = 4
     m.local_head_dim = 8
     m.window = 16
-    m.horizon = 128
+    m.horizon = 64
     m.global_extent = 48
     m.rel_dim = 4
     m.log_floor = 64  # reached in tests
@@ -60,6 +60,9 @@ def get_config() -> ConfigDict:
     t.flow_weight = 1.0
     t.flow_draws = 2
     t.flow_rows = 32
+    t.flow_t_mean = 0.0
+    t.flow_previous_drop = 0.5
+    t.flow_hidden_drop = 0.1
     t.heard_weight = 1.0
     t.control_weight = 1.0
     t.remat = False

@@ -97,9 +97,7 @@ def _view(language: str, variant: str) -> bytes:
     """The path of espeak-ng data that hold English in one accent and variant."""
     data = Path(espeakng_loader.get_data_path())
     accents = [
-        file
-        for file in (data / "lang" / "gmw").iterdir()
-        if file.name.lower() == language
+        file for file in (data / "lang" / "gmw").iterdir() if file.name.lower() == language
     ]
     chosen = data / "voices" / "!v" / variant
     if not accents or not chosen.is_file():

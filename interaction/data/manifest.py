@@ -67,11 +67,7 @@ def write_manifest(dialogues: Iterable[Dialogue], directory: str | os.PathLike) 
         with temporary.open("w", encoding="utf-8") as file:
             for dialogue in dialogues:
                 name = dialogue.id
-                if (
-                    name in written
-                    or name in ("", ".", "..")
-                    or Path(name).name != name
-                ):
+                if name in written or name in ("", ".", "..") or Path(name).name != name:
                     raise InputError(f"bad id {name!r}: dialogue; give a new file name")
                 written.add(name)
                 file.write(json.dumps(_record(dialogue, directory)) + "\n")
@@ -196,9 +192,7 @@ class _Line:
             if lane not in get_args(Lane):
                 allowed = ", ".join(get_args(Lane))
                 raise self.error(f"{field}.ch", f"is {lane!r}, not one of {allowed}")
-            t0 = self.seconds(
-                self.value(event, "t0", f"{field}.t0"), f"{field}.t0", 0, end
-            )
+            t0 = self.seconds(self.value(event, "t0", f"{field}.t0"), f"{field}.t0", 0, end)
             t1 = self.seconds(
                 self.value(event, "t1", f"{field}.t1"), f"{field}.t1", t0, end
             )
@@ -218,14 +212,10 @@ class _Line:
         words, at = [], t0
         for j, item in enumerate(self.items(event, "words", f"{field}.words")):
             place = f"{field}.words[{j}]"
-            if not (
-                isinstance(item, list) and len(item) == 3 and isinstance(item[0], str)
-            ):
+            if not (isinstance(item, list) and len(item) == 3 and isinstance(item[0], str)):
                 raise self.error(place, f"must be [word, t0, t1], not {item!r}")
             at = self.seconds(item[1], f"{place}[1]", at, t1)
-            words.append(
-                Word(item[0], at, self.seconds(item[2], f"{place}[2]", at, t1))
-            )
+            words.append(Word(item[0], at, self.seconds(item[2], f"{place}[2]", at, t1)))
         return tuple(words)
 
     def control(self, end: float) -> tuple[tuple[float, str], ...] | None:

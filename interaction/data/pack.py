@@ -84,7 +84,7 @@ def _spoken_turns(dialogue: Dialogue, turns: int) -> np.ndarray:
         if utterance.lane != "agent":
             continue
         end = utterance.t1 if utterance.cut is None else utterance.cut
-        first = round(utterance.t0 / TURN_S) - 1
+        first = int(utterance.t0 / TURN_S + 1e-6) - 1
         last = int(np.ceil(end / TURN_S - 1e-6)) - 1
         speaks[max(first, 0) : max(last, 0)] = True
     return speaks
@@ -154,11 +154,12 @@ def pack(dialogue: Dialogue, text: Text, cfg: ModelConfig, shape: Shape) -> Row:
         cut = (len(build.kind), len(patches), len(voice))
 
     n, n_patches, n_voice = cut
-    fit = (
-        lambda values, size, n, fill=0: np.pad(  # noqa: E731
-            np.asarray(values[:n], np.int32), (0, size - n), constant_values=fill
-        )
-    )
+
+    def fit(values: list[int], size: int, n: int, fill: int = 0) -> np.ndarray:
+        whole = np.full(size, fill, np.int32)
+        whole[:n] = values[:n]
+        return whole
+
     side = cfg.patch
     patch_rows = np.zeros((shape.patches, 2, side, side, 3), np.float32)
     if n_patches:

@@ -69,9 +69,7 @@ def batches(make: MakeRow, batch: int, workers: int) -> grain.IterDataset:
     if not flags.FLAGS.is_parsed():  # grain's workers read absl's flags
         flags.FLAGS.mark_as_parsed()
     rows = grain.MapDataset.source(_Indices(2**31 - 1)).map(make)
-    stream = rows.to_iter_dataset(
-        grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
-    )
+    stream = rows.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
     if workers:
         stream = stream.mp_prefetch(
             grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=16)

@@ -89,9 +89,7 @@ def perform(plan: Plan, start: int, cast: Cast, rng: np.random.Generator) -> Tak
     """Speak a plan from `start` on."""
     if not plan.says:
         end = start + int(plan.quiet_s * SAMPLE_RATE)
-        nothing = Exchange(
-            plan.task, start / SAMPLE_RATE, end / SAMPLE_RATE, None, None
-        )
+        nothing = Exchange(plan.task, start / SAMPLE_RATE, end / SAMPLE_RATE, None, None)
         return Take(end, exchanges=[nothing])
     shown = turn_from(start)
     if plan.picture is not None:

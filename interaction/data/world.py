@@ -35,9 +35,7 @@ def weights(mix: Mapping[str, float] | None = None) -> np.ndarray:
     return p / p.sum()
 
 
-def sample_plan(
-    rng: np.random.Generator, split: str, p: np.ndarray | None = None
-) -> Plan:
+def sample_plan(rng: np.random.Generator, split: str, p: np.ndarray | None = None) -> Plan:
     """One scene's plan, without sound; `p` is what `weights` returns."""
     scene = SCENES[rng.choice(len(SCENES), p=weights() if p is None else p)]
     return scene.build(rng, split == "held_out_combinations")
@@ -49,11 +47,15 @@ def dialogue(
     split: str = "train",
     turns: int = 64,
     mix: Mapping[str, float] | None = None,
+    echo: bool = True,
 ) -> Dialogue:
     """Dialogue `index` of an endless set, `turns` micro-turns of 200 ms long.
 
     One user, one room; scenes one after the other while they fit, then silence.
     mix: weights of scenes by name in place of those of SCENES.
+    echo: False leaves the agent's own echo out of the user's channel. To test a system
+    that runs freely, leave it out (it would give the scripted answers away) and add the
+    echo of what the system really says.
     Raises InputError for an unknown split or scene.
     """
     if split not in SPLITS:
@@ -71,7 +73,7 @@ def dialogue(
         channel[sound.start : sound.end] += sound.wave
     return Dialogue(
         id=f"{split}-{seed}-{index}",
-        user=in_room(user, agent, room, rng),
+        user=in_room(user, agent if echo else np.zeros_like(agent), room, rng),
         agent=agent,
         frames=tuple(shot for take in takes for shot in _shots(take)),
         utterances=tuple(sound.utterance() for sound in sounds),

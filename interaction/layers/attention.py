@@ -4,9 +4,10 @@ The bias of query i on key j is (r_i P)[i - j]: a content-dependent profile over
 distance, zero beyond the extent. Sliding layers see `window` positions, global layers
 `horizon`; global layers scale logits by tau past `log_floor` positions.
 
-Two ways in, one arithmetic: a whole block attends to itself (`attend_block`, used by
-training and scoring from the start of a session), or a short block is written to its
-ring and attends to it (`attend_ring`, used by the micro-turn).
+Two ways in: a whole block attends to itself (`attend_block`, used by training and scoring
+from the start of a session), or a short block is written to its ring and attends to it
+(`attend_ring`, used by the micro-turn). They agree to rounding, not to the bit: a ring's
+sums run in slot order.
 """
 
 from __future__ import annotations
@@ -265,9 +266,11 @@ def _project(
 ) -> Projected:
     hd = heads(cfg, is_global)
     B, T, _ = x_BTD.shape
-    k, v = x_BTD @ params["k"], x_BTD @ params["v"]
-    k, k_tail = conv.short_conv(k, params["k_conv"], tails[0], n_valid_B)
-    v, v_tail = conv.short_conv(v, params["v_conv"], tails[1], n_valid_B)
+    k_tail, v_tail = tails
+    k = x_BTD @ params["k"]
+    k, k_tail = conv.short_conv(k, params["k_conv"], k_tail, n_valid_B)
+    v = x_BTD @ params["v"]
+    v, v_tail = conv.short_conv(v, params["v_conv"], v_tail, n_valid_B)
     q_BTHE = (x_BTD @ params["q"]).reshape(B, T, hd.H, hd.E)
     q_BTHE = rms_norm(q_BTHE, params["q_norm"], cfg.norm_eps)
     k_BTKE = rms_norm(k.reshape(B, T, hd.K, hd.E), params["k_norm"], cfg.norm_eps)

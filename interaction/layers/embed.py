@@ -43,9 +43,7 @@ def specs(cfg: ModelConfig) -> dict[str, Spec | dict[str, Spec]]:
     widths = (3, *cfg.patch_widths)
     hmlp: dict[str, Spec] = {}
     for i, fold in enumerate(folds(cfg.patch)):
-        hmlp[f"w{i}"] = Spec(
-            (fold * fold * widths[i], widths[i + 1]), (None, None), fan_in
-        )
+        hmlp[f"w{i}"] = Spec((fold * fold * widths[i], widths[i + 1]), (None, None), fan_in)
         hmlp[f"norm{i}"] = Spec((widths[i + 1],), (None,), ones)
     hmlp["out"] = Spec((PAIR * widths[-1], D), (None, "embed"), fan_in)
     hmlp["out_norm"] = Spec((D,), (None,), ones)
@@ -87,9 +85,7 @@ def video(params: Params, cfg: ModelConfig, pixels: jax.Array) -> jax.Array:
     x = pixels.astype(cfg.dtype).reshape(n, cfg.patch, cfg.patch, 3)
     for i, fold in enumerate(folds(cfg.patch)):
         _, h, w, c = x.shape
-        x = x.reshape(n, h // fold, fold, w // fold, fold, c).transpose(
-            0, 1, 3, 2, 4, 5
-        )
+        x = x.reshape(n, h // fold, fold, w // fold, fold, c).transpose(0, 1, 3, 2, 4, 5)
         x = x.reshape(n, h // fold, w // fold, fold * fold * c) @ p[f"w{i}"]
         x = jax.nn.gelu(rms_norm(x, p[f"norm{i}"], cfg.norm_eps), approximate=False)
     x = x.reshape(*lead, -1) @ p["out"]

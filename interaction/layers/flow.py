@@ -59,18 +59,12 @@ def _layer_norm(x: jax.Array) -> jax.Array:
 def condition(params: Params, hidden: jax.Array, previous: jax.Array) -> jax.Array:
     """The part of the condition that does not depend on t. -> float32 [..., W]."""
     hidden = hidden.astype(jnp.float32)
-    return (
-        hidden @ params["hidden"] + previous @ params["previous"] + params["cond_bias"]
-    )
+    return hidden @ params["hidden"] + previous @ params["previous"] + params["cond_bias"]
 
 
-def velocity(
-    params: Params, cond: jax.Array, t: jax.Array, x_t: jax.Array
-) -> jax.Array:
+def velocity(params: Params, cond: jax.Array, t: jax.Array, x_t: jax.Array) -> jax.Array:
     """cond [..., W], t [...], x_t [..., 320] -> velocity float32 [..., 320]."""
-    frequency = jnp.exp(
-        jnp.arange(TIME_FREQUENCIES) * (math.log(1e3) / TIME_FREQUENCIES)
-    )
+    frequency = jnp.exp(jnp.arange(TIME_FREQUENCIES) * (math.log(1e3) / TIME_FREQUENCIES))
     angle = t[..., None] * frequency
     time = jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], -1) @ params["time"]
     c = jax.nn.silu(cond + time)

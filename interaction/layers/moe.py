@@ -63,9 +63,7 @@ def route(params: Params, cfg: ModelConfig, x_ND: jax.Array) -> Routing:
     return Routing(chosen, weight[:, :split], weight[:, split:])
 
 
-def moe(
-    params: Params, cfg: ModelConfig, x_BTD: jax.Array
-) -> tuple[jax.Array, Routing]:
+def moe(params: Params, cfg: ModelConfig, x_BTD: jax.Array) -> tuple[jax.Array, Routing]:
     """-> (branch output [B, T, D], routing of the B*T rows)."""
     x_ND = x_BTD.reshape(-1, x_BTD.shape[-1])
     routing = route(params, cfg, x_ND)

@@ -28,12 +28,8 @@ def main() -> int:
         allow_abbrev=False,
     )
     parser.add_argument("--config", required=True, help="a file from configs/")
-    parser.add_argument(
-        "--workdir", required=True, type=Path, help="where the run lives"
-    )
-    parser.add_argument(
-        "--stop_at", type=int, help="stop after this step (schedule kept)"
-    )
+    parser.add_argument("--workdir", required=True, type=Path, help="where the run lives")
+    parser.add_argument("--stop_at", type=int, help="stop after this step (schedule kept)")
     args, overrides = parser.parse_known_args()
     config = load(args.config, overrides)
     keep_freed_memory()

@@ -1,7 +1,6 @@
 """A run's last checkpoint as a model directory that `Session.open` takes.
 
-    python -m interaction.train.export --config=configs/nano.py --workdir=runs/nano \\
-        --output=interaction/assets/nano
+    python -m interaction.train.export --workdir=runs/nano --output=interaction/assets/nano
 
 Writes model.safetensors, config.json, tokenizer.json, waveform.safetensors and
 curves.png (losses by stream).
@@ -16,11 +15,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from interaction.config import ModelConfig
 from interaction.errors import InputError, run_command
 from interaction.package import ASSETS, save_model, tokenizer_path
-from interaction.settings import load
 from interaction.train.metrics import STREAMS
 
 
@@ -47,14 +46,14 @@ def curves(losses: Path, picture: Path) -> None:
     os.replace(partial, picture)
 
 
-def export(config_path: str, overrides: list[str], workdir: Path, output: Path) -> int:
+def export(workdir: Path, output: Path) -> int:
     """-> the step exported. Raises InputError when the run has no checkpoint."""
     from interaction.train.checkpoint import restore_params
 
-    config = load(config_path, overrides)
-    cfg = ModelConfig.from_mapping(config.model.to_dict())
     if not (workdir / "checkpoints").is_dir():
         raise InputError(f"no checkpoints in {workdir}; train there first")
+    config = ConfigDict(json.loads((workdir / "config.json").read_text()))
+    cfg = ModelConfig.from_mapping(config.model.to_dict())
     step, params = restore_params(workdir)
     save_model(output, cfg, params)
     sources = (tokenizer_path(config.name), ASSETS / "nano" / "waveform.safetensors")
@@ -72,11 +71,10 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--config", required=True)
     parser.add_argument("--workdir", required=True, type=Path)
     parser.add_argument("--output", required=True, type=Path)
-    args, overrides = parser.parse_known_args()
-    step = export(args.config, overrides, args.workdir, args.output)
+    args = parser.parse_args()
+    step = export(args.workdir, args.output)
     print(f"{args.output}: step {step}")
     return 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -17,6 +19,7 @@ from interaction.data.pipeline import MakeRow, batches
 from interaction.errors import InputError
 from interaction.modality.audio import MELS, PATCH_FRAMES
 from interaction.package import tokenizer_path
+from interaction.params import flatten
 from interaction.train.checkpoint import Checkpoints
 from interaction.train.losses import Weights
 from interaction.train.media import Media
@@ -28,13 +31,8 @@ STATISTICS_ROWS = 48  # dialogues that the flow head's mean and deviation come f
 
 
 def row_maker(config: ConfigDict, cfg: ModelConfig) -> MakeRow:
-    """How a row of this run is made. Raises InputError if it cannot fit the model."""
+    """How a row of this run is made."""
     data = config.data
-    if data.positions > cfg.horizon:
-        raise InputError(
-            f"config.data.positions={data.positions} is longer than the cache's horizon "
-            f"(config.model.horizon={cfg.horizon}); lower it or raise the horizon"
-        )
     return MakeRow(
         cfg,
         Shape(data.positions, data.patches, data.audio_out),
@@ -44,6 +42,25 @@ def row_maker(config: ConfigDict, cfg: ModelConfig) -> MakeRow:
         warm_rows=data.warm_rows,
         warm_mix=tuple(data.warm_mix.items()),
     )
+
+
+def make_workdir(workdir: Path, config: ConfigDict) -> None:
+    """Make the directory and write `config.json`, what the run is made with; say what
+    changes when a run goes on with other values."""
+    text = config.to_json_best_effort(indent=1)
+    path = workdir / "config.json"
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        before = json.loads(path.read_text()) if path.exists() else json.loads(text)
+        partial = path.with_suffix(".partial")
+        partial.write_text(text + "\n")
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{workdir}: {error.strerror}; choose another --workdir") from None
+    old, new = flatten(before), flatten(json.loads(text))
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            print(f"config.{key} changes: {old.get(key)} -> {new.get(key)}", flush=True)
 
 
 def with_statistics(state: TrainState, make: MakeRow) -> TrainState:
@@ -64,19 +81,27 @@ def train(config: ConfigDict, workdir: Path, stop_at: int | None = None) -> Trai
     naming the step and the rows of its batch.
     """
     cfg = ModelConfig.from_mapping(config.model.to_dict())
+    for group in ("data", "train"):
+        if group not in config:
+            raise InputError(f"this config has no {group} group; it can only be planned")
     t = config.train
+    if min(t.batch, t.steps, t.save_every, t.log_every) < 1:
+        raise InputError("config.train: batch, steps, save_every, log_every start at 1")
     weights = Weights(
-        t.flow_weight,
-        t.heard_weight,
-        t.control_weight,
-        t.z_loss,
-        t.flow_draws,
-        t.flow_rows,
+        flow=t.flow_weight,
+        heard=t.heard_weight,
+        control=t.control_weight,
+        z=t.z_loss,
+        draws=t.flow_draws,
+        voice_rows=t.flow_rows,
+        t_mean=t.flow_t_mean,
+        previous_drop=t.flow_previous_drop,
+        hidden_drop=t.flow_hidden_drop,
     )
     make = row_maker(config, cfg)
     tx = optimiser(t)
     state = create(cfg, tx, t.seed)
-    workdir.mkdir(parents=True, exist_ok=True)
+    make_workdir(workdir, config)
     checkpoints = Checkpoints(workdir)
     iterator = iter(batches(make, t.batch, config.data.workers))
     if checkpoints.latest is not None:
@@ -108,18 +133,23 @@ def train(config: ConfigDict, workdir: Path, stop_at: int | None = None) -> Trai
             if pending:
                 _record(metrics, *pending)
             pending = (step, values, int(batch["n_valid"].sum()), wait, t.batch)
+            saves = step % t.save_every == 0 and step < last
+            if saves:  # losses.jsonl must hold whatever a checkpoint has behind it
+                _record(metrics, *pending)
+                pending = None
+                metrics.flush()
             if t.media_every and step % t.media_every == 0:
                 media.log(metrics, state.params, step)
-            if step % t.save_every == 0 and step < last:
+            if saves:
                 checkpoints.save(step, state, iterator)
         if pending:
             _record(metrics, *pending)
         if checkpoints.latest != step:
             checkpoints.save(step, state, iterator)
     finally:
-        signal.signal(signal.SIGTERM, before)
         metrics.close()
         checkpoints.close()
+        signal.signal(signal.SIGTERM, before)
     return state
 
 

@@ -24,6 +24,9 @@ class Weights(NamedTuple):
     z: float
     draws: int
     voice_rows: int  # patches of a batch that the flow loss is computed on
+    t_mean: float  # t ~ sigmoid(N(t_mean, 1)); t = 0 is noise
+    previous_drop: float  # how often the head must do without the patch before
+    hidden_drop: float  # how often without the hidden state (for guidance)
 
 
 def _mean(values: jax.Array, mask: jax.Array) -> jax.Array:
@@ -55,8 +58,9 @@ def flow_loss(
 ) -> jax.Array:
     """|v - (x - noise)|^2 at a random choice of the batch's patches.
 
-    t ~ sigmoid(N(0.4, 1)); each hidden state is used for `draws` (t, noise) pairs; the
-    patch before is given to the head noisy, or not at all.
+    Each hidden state is used for `draws` (t, noise) pairs. Near t = 0 the hidden state
+    alone can tell what to say, and the patch before, given noisy or not at all, must not
+    become a substitute for it: else the voice drifts as soon as it runs freely.
     """
     pick_key, time_key, noise_key, drop_key, blur_key = jax.random.split(key, 5)
     at = batch["voice_at"]
@@ -74,11 +78,13 @@ def flow_loss(
 
     k = 0.5 * jax.random.uniform(blur_key, (len(rows), 1))
     blur = jax.random.normal(jax.random.fold_in(blur_key, 1), before.shape)
-    kept = jax.random.uniform(drop_key, (len(rows), 1)) > 0.3
+    kept = jax.random.uniform(drop_key, (len(rows), 1)) >= weights.previous_drop
     before = jnp.where(kept, jnp.sqrt(1 - k) * before + jnp.sqrt(k) * blur, 0.0)
+    lost = jax.random.uniform(jax.random.fold_in(drop_key, 1), (len(rows), 1))
+    hidden = jnp.where(lost < weights.hidden_drop, 0.0, hidden)
 
     draws = (weights.draws, len(rows))
-    t = jax.nn.sigmoid(0.4 + jax.random.normal(time_key, draws))
+    t = jax.nn.sigmoid(weights.t_mean + jax.random.normal(time_key, draws))
     noise = jax.random.normal(noise_key, (*draws, M))
     x_t = (1 - t)[..., None] * noise + t[..., None] * x
     cond = flow.condition(params["flow"], hidden, before)
@@ -146,9 +152,7 @@ def loss(
     heard_ce = jax.nn.logsumexp(heard_logits, axis=-1) - _at(heard_logits, heard_BA)
     heard = _mean(heard_ce, heard_at[1])
     speech = heard_at[1] * (heard_BA != cfg.controls_at + Kind.NOTHING)
-    heard_right = _mean(
-        (heard_logits.argmax(-1) == heard_BA).astype(jnp.float32), speech
-    )
+    heard_right = _mean((heard_logits.argmax(-1) == heard_BA).astype(jnp.float32), speech)
 
     flow_mse = flow_loss(params, flow_key, out.hidden, batch, x_BOM, weights)
     total = tokens + weights.heard * heard + weights.flow * flow_mse + weights.z * z

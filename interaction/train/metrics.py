@@ -68,6 +68,11 @@ class Metrics:
         )
         self._last, self._positions, self._wait = now, 0, 0.0
 
+    def flush(self) -> None:
+        """Everything so far is on disk, should the process be killed."""
+        self._lines.flush()
+        os.fsync(self._lines.fileno())
+
     def audio(self, name: str, wave: np.ndarray, sample_rate: int, step: int) -> None:
         """wave: float32 [N, 2]."""
         self._board.add_audio(name, wave, step, sample_rate)

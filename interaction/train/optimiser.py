@@ -6,11 +6,19 @@ import jax
 import optax
 from ml_collections import ConfigDict
 
+DECAYS = frozenset(
+    "q k v r o router gate up down shared_gate shared_up shared_down unembed heard "
+    "w0 w1 w2 out voice in hidden previous time mod".split()
+)
+
 
 def _decays(params) -> dict:
-    """Matrices decay; norms, biases, tables of statistics and buffers do not."""
+    """Matrices decay; tables, norms, biases, convolutions and buffers do not. By name:
+    layers carry a repeat axis, so that even their biases have two axes."""
     return jax.tree_util.tree_map_with_path(
-        lambda path, x: x.ndim >= 2 and "norm" not in jax.tree_util.keystr(path[-1:]),
+        lambda path, x: (
+            jax.tree_util.keystr(path[-1:]).strip("[]'") in DECAYS and x.ndim >= 2
+        ),
         params,
     )
 

@@ -28,9 +28,7 @@ def create(cfg: ModelConfig, tx: optax.GradientTransformation, seed: int) -> Tra
     return TrainState(jnp.int32(0), params, tx.init(params))
 
 
-def _balance(
-    params: Params, cfg: ModelConfig, load_LX: jax.Array, rate: float
-) -> Params:
+def _balance(params: Params, cfg: ModelConfig, load_LX: jax.Array, rate: float) -> Params:
     """Aux-loss-free balance (DeepSeek-V3): b += rate * sign(mean load - load)."""
     step = rate * jnp.sign(load_LX.mean(-1, keepdims=True) - load_LX)
     layers, row = [], 0

@@ -82,9 +82,7 @@ def test_ears_get_the_users_sound(packed):
 
 def test_heard_labels_follow_the_words(packed, tiny):
     dialogue, row = packed
-    words = [
-        w for u in dialogue.utterances if u.lane in ("user", "side") for w in u.words
-    ]
+    words = [w for u in dialogue.utterances if u.lane in ("user", "side") for w in u.words]
     for word in words:
         middle = (word.t0 + word.t1) / 2 + 0.08
         i = int(middle * SAMPLE_RATE / HOP)

@@ -242,9 +242,7 @@ def test_the_agent_yields():
         cut = round(FRAME_S * (k + 1) * SAMPLE_RATE)
         assert answer.cut == answer.end == cut
         assert take.control[0] == (cut, "clear")
-        assert all(
-            word.t0 < (cut - answer.start) / SAMPLE_RATE for word in answer.words
-        )
+        assert all(word.t0 < (cut - answer.start) / SAMPLE_RATE for word in answer.words)
         spoken = tuple(word.text for word in answer.words)
         assert plan.answer[: len(spoken)] == spoken
         assert first.answer == " ".join(spoken)
@@ -295,9 +293,7 @@ def test_background_does_not_disturb():
         if plan.aside.over == "pause":
             over = [round(t * SAMPLE_RATE) for t in take.exchanges[0].pauses[0]]
         assert over[0] <= faint.start < over[1]
-        loudness = [
-            np.sqrt(np.mean(s.wave[s.wave != 0] ** 2)) for s in (faint, question)
-        ]
+        loudness = [np.sqrt(np.mean(s.wave[s.wave != 0] ** 2)) for s in (faint, question)]
         assert loudness[0] < 0.5 * loudness[1]
 
 

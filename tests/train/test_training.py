@@ -88,7 +88,8 @@ def test_terminated_saves_and_goes_on(undisturbed, tmp_path):
     [
         (["--config.train.nonsense=1"], "unknown config key config.train.nonsense"),
         (["--config.train.batch=many"], "config.train.batch=many is not of type int"),
-        (["--config.data.positions=4096"], "longer than the cache's horizon"),
+        (["--config.train.batch=0"], "batch, steps, save_every, log_every start at 1"),
+        (["--config=configs/tml_interaction_small.py"], "has no data group"),
         (["--config.model.heads=3"], "model.heads=3 is not a multiple"),
         (["--config=/no/such.py"], "no config at /no/such.py"),
     ],

@@ -20,6 +20,4 @@ def build(rng: np.random.Generator, held_out: bool) -> Plan:
         inner = Plan("hush", HUSHES[rng.integers(len(HUSHES))])
     else:
         inner = rng.choice([echo.build, arithmetic.build])(rng, held_out)
-    return replace(
-        outer, task="barge_in", interruption=Interruption(rng.random(), inner)
-    )
+    return replace(outer, task="barge_in", interruption=Interruption(rng.random(), inner))

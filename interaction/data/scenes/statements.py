@@ -51,9 +51,7 @@ they think he is very nice
 )
 
 
-def sample_statement(
-    rng: np.random.Generator, held_out: bool = False
-) -> tuple[str, ...]:
+def sample_statement(rng: np.random.Generator, held_out: bool = False) -> tuple[str, ...]:
     """One of the 36 statements of training, or of the 4 that are held out."""
     offset = 4  # statements 4, 14, 24 and 34 are held out
     choices = [s for i, s in enumerate(STATEMENTS) if (i % 10 == offset) == held_out]
