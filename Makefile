@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CHECKPOINT ?= nano
-EXAMPLE := interaction/assets/nano/example.wav
+EXAMPLE := interaction/assets/nano/example
 
 # Two workers on two cores: keep each worker's numerics on one thread.
 TEST_ENV := JAX_PLATFORMS=$(or $(JAX_PLATFORMS),cpu) \
@@ -32,7 +32,7 @@ help:
 
 demo: $(VENV)/.stamp-run
 	@$(BIN)/python -m interaction.talk --checkpoint=$(CHECKPOINT) \
-		--input=$(EXAMPLE) --output=demo/reply.wav --mix=demo/mix.wav \
+		--input=$(EXAMPLE).wav --video=$(EXAMPLE).mp4 --output=demo/reply.wav --mix=demo/mix.wav \
 		--timeline=demo/timeline.png --report=demo/report.json
 
 test: $(VENV)/.stamp-dev

@@ -41,7 +41,7 @@ def get_config() -> ConfigDict:
     m.flow_width = 256
     m.flow_layers = 3
     m.flow_steps = 8
-    m.flow_temperature = 0.3
+    m.flow_temperature = 0.1
     m.flow_guidance = 1.0
 
     config.data = ConfigDict()

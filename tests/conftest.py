@@ -27,6 +27,8 @@ def tiny_params(tiny):
     params = initialise(model.specs(tiny), jax.random.key(0))
     flow = params["flow"]
     flow["out"] = 0.3 * jax.random.normal(jax.random.key(1), flow["out"].shape)
+    for i, block in enumerate(flow["blocks"]):
+        block["mod"] = 0.3 * jax.random.normal(jax.random.key(2 + i), block["mod"].shape)
     return params
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -28,21 +29,20 @@ SCALE = 4  # pixels are tiny; keep players happy
 
 
 def write_video(path: Path, dialogue: Dialogue) -> None:
-    """Frames at their times, grey where nothing is shown."""
+    """The pairs at their times; while nothing is shown there are no frames, as from a
+    camera that is off."""
     height, width = dialogue.frames[0][1].shape[1:3]
-    shown = np.full((dialogue.turns * 2, height, width, 3), 128, np.uint8)
-    for t, pair in dialogue.frames:
-        first = round(t * FPS)
-        for i in range(first, min(first + FPS, len(shown))):
-            shown[i] = pair[i % 2]
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.width, stream.height = width * SCALE, height * SCALE
         stream.pix_fmt = "yuv420p"
-        for image in shown:
-            large = image.repeat(SCALE, 0).repeat(SCALE, 1)
-            frame = av.VideoFrame.from_ndarray(large, format="rgb24")
-            container.mux(stream.encode(frame))
+        stream.time_base = Fraction(1, FPS)
+        for t, pair in dialogue.frames:
+            for i, image in enumerate(pair):
+                large = image.repeat(SCALE, 0).repeat(SCALE, 1)
+                frame = av.VideoFrame.from_ndarray(large, format="rgb24")
+                frame.pts, frame.time_base = round(t * FPS) + i, Fraction(1, FPS)
+                container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 
@@ -57,8 +57,15 @@ def main() -> int:
     parser.add_argument("--split", default="train")
     parser.add_argument("--turns", type=int, default=64)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument(
+        "--no-echo",
+        action="store_true",
+        help="leave the scripted agent's echo out of user.wav, to play it to a model",
+    )
     args = parser.parse_args()
-    dialogue = world.dialogue(args.seed, args.index, split=args.split, turns=args.turns)
+    dialogue = world.dialogue(
+        args.seed, args.index, split=args.split, turns=args.turns, echo=not args.no_echo
+    )
     truth = {
         "seconds": dialogue.turns * TURN_SAMPLES / SAMPLE_RATE,
         "utterances": [dataclasses.asdict(u) for u in dialogue.utterances],
