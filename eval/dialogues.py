@@ -24,11 +24,12 @@ from interaction.data.dialogue import Dialogue
 from interaction.data.espeak import agent_speech
 from interaction.data.scenes.words import AGENT_WORDS
 from interaction.errors import InputError, run_command
-from interaction.modality.audio import SAMPLE_RATE, TURN_SAMPLES
+from interaction.modality.audio import SAMPLE_RATE, TURN_SAMPLES, agent_mel
 from interaction.modality.identify import WordTemplates
 from interaction.session import Session
 from interaction.staged import Staged
 
+LOUD = -2.0  # log10 mel above which a frame sounds
 ECHO_SAMPLES = 640  # 40 ms from loudspeaker to microphone
 ECHO_GAIN = 10 ** (-30 / 20)
 SPLITS = ("held_out_voices", "held_out_combinations")
@@ -82,10 +83,25 @@ def identify(
         yield word.text, templates.identify(wave[a:b])[0] if loud else ""
 
 
+def mel_error(answer: Answer, wave: np.ndarray) -> float | None:
+    """Mean absolute log10-mel difference between a right answer's sound and the agent's
+    own recording of the same words, over frames in which either sounds."""
+    spoken = agent_speech(answer.text.split()).wave
+    if answer.onset is None:
+        return None
+    start = round(answer.onset * SAMPLE_RATE)
+    said = wave[start : start + len(spoken)]
+    if len(said) < len(spoken):
+        return None
+    a, b = agent_mel(said), agent_mel(spoken)
+    loud = np.maximum(a.max(1), b.max(1)) > LOUD
+    return float(np.abs(a - b)[loud].mean()) if loud.any() else None
+
+
 def run_split(session: Session, split: str, args: argparse.Namespace) -> dict:
     """Play and score `args.n` dialogues of a split. -> figures of the report."""
     templates = WordTemplates({w: agent_speech([w]).wave for w in AGENT_WORDS})
-    tally, words = Tally(), []
+    tally, words, errors = Tally(), [], []
     firsts = range(0, args.n, session.slots)
     for first in track(firsts, description=split, disable=None):
         every = [
@@ -98,7 +114,11 @@ def run_split(session: Session, split: str, args: argparse.Namespace) -> dict:
         ]:
             for answer in score(dialogue, turns, tally):
                 words += identify(templates, answer, wave)
-    return figures_of(args.n, tally, words)
+                errors.append(mel_error(answer, wave))
+    figures = figures_of(args.n, tally, words)
+    measured = [e for e in errors if e is not None]
+    figures["answer_mel_mae_log10"] = float(np.mean(measured)) if measured else None
+    return figures
 
 
 def figures_of(n: int, tally: Tally, words: list[tuple[str, str]]) -> dict:
@@ -144,9 +164,14 @@ def table(figures: dict[str, dict]) -> str:
                 cell = f"{r['rate']:.1%} [{low:.1%}, {high:.1%}] n={r['n']}"
             line += f"{cell:>34}"
         lines.append(line)
-    for key, name in (("onset_median_s", "onset median"), ("onset_p95_s", "onset p95")):
+    values = (
+        ("onset_median_s", "onset median", "s"),
+        ("onset_p95_s", "onset p95", "s"),
+        ("answer_mel_mae_log10", "answer mel error", "log10"),
+    )
+    for key, name, unit in values:
         cells = [f.get(key) for f in figures.values()]
-        shown = ["none" if c is None else f"{c:.2f} s" for c in cells]
+        shown = ["none" if c is None else f"{c:.2f} {unit}" for c in cells]
         lines.append(f"{name:34}" + "".join(f"{c:>34}" for c in shown))
     return "\n".join(lines)
 
