@@ -36,7 +36,7 @@ demo: $(VENV)/.stamp-run
 		--timeline=demo/timeline.png --report=demo/report.json
 
 test: $(VENV)/.stamp-dev
-	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.stamp-lint
 	@$(BIN)/ruff check .
