@@ -13,6 +13,7 @@ EPILOG = """examples:
   python -m interaction.train --config=configs/nano.py --workdir=runs/nano
   python -m interaction.train --config=configs/nano.py --workdir=runs/try \\
       --config.train.steps=200 --config.model.width=128
+  python -m interaction.train --config=configs/nano.py --workdir=runs/more --init=nano
   tensorboard --logdir runs/nano/tensorboard
 
 Started again with the same --workdir, a run goes on from its last checkpoint with the
@@ -30,12 +31,13 @@ def main() -> int:
     parser.add_argument("--config", required=True, help="a file from configs/")
     parser.add_argument("--workdir", required=True, type=Path, help="where the run lives")
     parser.add_argument("--stop_at", type=int, help="stop after this step (schedule kept)")
+    parser.add_argument("--init", help="model to start from: a shipped name or a directory")
     args, overrides = parser.parse_known_args()
     config = load(args.config, overrides)
     keep_freed_memory()
     from interaction.train.loop import train  # JAX loads once the input is known good
 
-    train(config, args.workdir, args.stop_at)
+    train(config, args.workdir, args.stop_at, args.init)
     return 0
 
 

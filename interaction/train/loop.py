@@ -18,7 +18,7 @@ from interaction.data.pack import Shape
 from interaction.data.pipeline import MakeRow, batches
 from interaction.errors import InputError
 from interaction.modality.audio import MELS, PATCH_FRAMES
-from interaction.package import tokenizer_path
+from interaction.package import open_package, tokenizer_path
 from interaction.params import flatten
 from interaction.train.checkpoint import Checkpoints
 from interaction.train.losses import Weights
@@ -74,9 +74,25 @@ def with_statistics(state: TrainState, make: MakeRow) -> TrainState:
     return state._replace(params=state.params | {"flow": flow})
 
 
-def train(config: ConfigDict, workdir: Path, stop_at: int | None = None) -> TrainState:
+def begin_from(state: TrainState, cfg: ModelConfig, name_or_path: str) -> TrainState:
+    """Parameters of another model of the same sizes; the optimiser starts afresh."""
+    package = open_package(name_or_path)
+    mine, theirs = flatten(state.params), flatten(package.params)
+    for name, array in mine.items():
+        if name not in theirs or theirs[name].shape != array.shape:
+            raise InputError(
+                f"--init={name_or_path}: {name} does not fit config.model; use a model "
+                "trained with these sizes"
+            )
+    return state._replace(params=package.params)
+
+
+def train(
+    config: ConfigDict, workdir: Path, stop_at: int | None = None, init: str | None = None
+) -> TrainState:
     """Train to `config.train.steps` (or `stop_at`), saving into `workdir`.
 
+    init: name or directory of a model to start from, in place of random parameters.
     SIGTERM saves and returns. Raises FloatingPointError when a loss is not finite,
     naming the step and the rows of its batch.
     """
@@ -101,13 +117,15 @@ def train(config: ConfigDict, workdir: Path, stop_at: int | None = None) -> Trai
     make = row_maker(config, cfg)
     tx = optimiser(t)
     state = create(cfg, tx, t.seed)
+    if init:
+        state = begin_from(state, cfg, init)
     make_workdir(workdir, config)
     checkpoints = Checkpoints(workdir)
     iterator = iter(batches(make, t.batch, config.data.workers))
     if checkpoints.latest is not None:
         state = checkpoints.restore(checkpoints.latest, state, iterator)
         print(f"resumed at step {int(state.step)}", flush=True)
-    else:
+    elif not init:
         state = with_statistics(state, make)
     step, last = int(state.step), min(stop_at or t.steps, t.steps)
     metrics = Metrics(workdir, step, t.steps, t.log_every)

@@ -83,6 +83,12 @@ def test_terminated_saves_and_goes_on(undisturbed, tmp_path):
     assert losses(tmp_path) == undisturbed
 
 
+def test_starts_from_another_model(undisturbed, tiny_package, tmp_path):
+    finish(start(tmp_path, f"--init={tiny_package}", "--stop_at=1"))
+    (first,) = losses(tmp_path)
+    assert first["loss"] != undisturbed[0]["loss"]
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
@@ -92,6 +98,8 @@ def test_terminated_saves_and_goes_on(undisturbed, tmp_path):
         (["--config=configs/tml_interaction_small.py"], "has no data group"),
         (["--config.model.heads=3"], "model.heads=3 is not a multiple"),
         (["--config=/no/such.py"], "no config at /no/such.py"),
+        (["--init=no-such-model"], "no checkpoint no-such-model"),
+        (["--init=nano"], "does not fit config.model"),
     ],
 )
 def test_wrong_input_is_one_line_and_leaves_nothing(tmp_path, extra, words):
