@@ -51,13 +51,15 @@ def play(
     n = dialogues[0].turns
     frames = [{round(t / TURN_S): pair for t, pair in d.frames} for d in dialogues]
     heard: list[list[Turn]] = [[] for _ in dialogues]
-    replies = np.zeros((len(dialogues), (n + 1) * TURN_SAMPLES), np.float32)
+    # The room hears the replies ECHO_SAMPLES late: two views of one recording.
+    room = np.zeros((len(dialogues), ECHO_SAMPLES + (n + 1) * TURN_SAMPLES), np.float32)
+    replies = room[:, ECHO_SAMPLES:]
     for k in range(n):
         cut = slice(k * TURN_SAMPLES, (k + 1) * TURN_SAMPLES)
-        late = np.pad(replies, ((0, 0), (ECHO_SAMPLES, 0)))[:, cut]
         outputs = session.step(
             audio=[
-                d.user[cut] + ECHO_GAIN * r for d, r in zip(dialogues, late, strict=True)
+                d.user[cut] + ECHO_GAIN * r[cut]
+                for d, r in zip(dialogues, room, strict=True)
             ],
             frames=[f.get(k) for f in frames],
         )

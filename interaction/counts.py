@@ -11,8 +11,6 @@ from interaction import model
 from interaction.config import ModelConfig
 from interaction.params import is_spec
 
-ROUTED = ("gate", "up", "down")
-
 
 class Part(NamedTuple):
     name: str
@@ -45,8 +43,6 @@ def parts(cfg: ModelConfig) -> list[Part]:
         key = jax.tree_util.keystr(path)
         size = math.prod(spec.shape)
         part = next(name for name, marks in _PARTS if any(m in key for m in marks))
-        if "tokens_norm" in key:
-            part = "norms and branch convolutions"
         routed = part == "routed experts" and "expert" in spec.axes
         share = cfg.experts_per_token / cfg.experts if routed else 1
         totals[part][0] += size

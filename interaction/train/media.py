@@ -11,12 +11,13 @@ import numpy as np
 from interaction import model, timeline
 from interaction.config import ModelConfig
 from interaction.data import world
+from interaction.explore import play
 from interaction.modality import waveform
-from interaction.modality.audio import SAMPLE_RATE, TURN_SAMPLES
+from interaction.modality.audio import SAMPLE_RATE
 from interaction.modality.text import Text
 from interaction.package import ASSETS, Package
 from interaction.params import Params, abstract
-from interaction.session import TURN_S, Session
+from interaction.session import Session
 from interaction.train.metrics import Metrics
 
 TURNS = 64
@@ -47,18 +48,11 @@ class Media:
             dialogue = world.dialogue(
                 self._seed, number, split="held_out_voices", turns=TURNS
             )
-            session.reset()
-            frames = {round(t / TURN_S): pair for t, pair in dialogue.frames}
-            reply, compute = [np.zeros(TURN_SAMPLES, np.float32)], []
-            for k in range(dialogue.turns):
-                cut = slice(k * TURN_SAMPLES, (k + 1) * TURN_SAMPLES)
-                out = session.step(audio=dialogue.user[cut], frames=frames.get(k))
-                reply.append(out.audio)
-                compute.append(out.compute_ms)
-            agent = np.concatenate(reply)[: len(dialogue.user)]
-            figure = timeline.draw(dialogue.user, agent, session.transcript, compute)
+            talk = play(session, dialogue)
+            compute = [out.compute_ms for out in talk.outputs]
+            figure = timeline.draw(dialogue.user, talk.agent, session.transcript, compute)
             figure.canvas.draw()
             pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
             metrics.picture(f"dialogue_{number}", pixels, step)
-            both = np.stack([dialogue.user, agent], axis=1)
+            both = np.stack([dialogue.user, talk.agent], axis=1)
             metrics.audio(f"dialogue_{number}", both, SAMPLE_RATE, step)
