@@ -20,12 +20,13 @@ else
 CANDIDATES := $(PYTHON)
 endif
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test live lint clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    a recorded person talks with the shipped checkpoint -> demo/"
 	@echo "make test    install and run the tests"
+	@echo "make live    compare with transformers on random models (installs torch)"
 	@echo "make lint    style and errors, by ruff"
 	@echo "make clean   remove the environment, caches and demo/"
 	@echo "PYTHON=...   the interpreter to build .venv with (3.11 or later)"
@@ -37,6 +38,9 @@ demo: $(VENV)/.stamp-run
 
 test: $(VENV)/.stamp-dev
 	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+live: $(VENV)/.stamp-interop
+	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 -rA tests/interop/test_live.py $(ARGS)
 
 lint: $(VENV)/.stamp-lint
 	@$(BIN)/ruff check .
@@ -69,6 +73,11 @@ $(VENV)/.stamp-dev: setup.py | $(VENV)/bin/python
 	@echo "installing interaction and its test tools into $(VENV)"
 	@$(PIP) install --use-pep517 -e '.[dev]'
 	@touch $@ $(VENV)/.stamp-run $(VENV)/.stamp-lint
+
+$(VENV)/.stamp-interop: setup.py | $(VENV)/bin/python
+	@echo "installing interaction, torch and transformers into $(VENV)"
+	@$(PIP) install --use-pep517 -e '.[dev,interop]'
+	@touch $@ $(VENV)/.stamp-run $(VENV)/.stamp-dev $(VENV)/.stamp-lint
 
 $(VENV)/.stamp-lint: setup.py | $(VENV)/bin/python
 	@echo "installing ruff into $(VENV)"

@@ -44,6 +44,7 @@ setup(
         "flax>=0.12",
         "grain>=0.2.10",
         "jax>=0.10,<0.12",
+        "jinja2>=3.1",
         "librosa>=0.11",
         "matplotlib>=3.9",
         "ml-collections>=1.0",

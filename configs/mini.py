@@ -14,13 +14,10 @@ def get_config() -> ConfigDict:
 
     config.model = ConfigDict()
     m = config.model
-    m.text_vocab = 608  # the nano vocabulary
-    m.controls_at = 608
-    m.vocab = 640
-    m.vocab_used = 640
+    m.vocab = m.vocab_used = 608  # the nano vocabulary
     m.width = 512
     m.layers = 6
-    m.global_every = 6
+    m.global_layers = (5,)
     m.heads = m.local_heads = 8
     m.kv_heads = m.local_kv_heads = 4
     m.head_dim = m.local_head_dim = 64

@@ -14,13 +14,11 @@ def get_config() -> ConfigDict:
 
     config.model = ConfigDict()
     m = config.model
-    m.text_vocab = 608  # interaction/assets/nano/tokenizer.json
-    m.controls_at = 608
-    m.vocab = 640
-    m.vocab_used = 640
+    m.vocab = m.vocab_used = 608  # interaction/assets/nano/tokenizer.json
     m.width = 192
     m.layers = 4
-    m.global_every = 4
+    m.group = 4
+    m.global_layers = (3,)
     m.heads = m.local_heads = 4
     m.kv_heads = m.local_kv_heads = 4
     m.head_dim = m.local_head_dim = 48
@@ -52,14 +50,19 @@ def get_config() -> ConfigDict:
     d.audio_out = 128  # 50 ms patches of the agent's voice a dialogue
     d.patches = 48
     d.workers = 1
-    d.warm_rows = 4_000  # first dialogues: more of the plain questions
-    d.warm_mix = ConfigDict({"echo": 1.0, "arithmetic": 1.0, "silence": 0.1})
+    # First dialogues: mostly the questions that are slowest to learn. Few of the others
+    # are enough to keep what they teach.
+    d.warm_rows = 13_000
+    d.warm_mix = ConfigDict({
+        "vision_color": 1.0, "vision_count": 1.0, "arithmetic": 1.2, "echo": 1.0,
+        "timed": 0.4, "count": 0.2, "barge_in": 0.2, "side_talk": 0.2, "silence": 0.05,
+    })  # fmt: skip
 
     config.train = ConfigDict()
     t = config.train
     t.seed = 0
     t.batch = 8
-    t.steps = 3_200
+    t.steps = 2_800
     t.learning_rate = 1.5e-3
     t.warmup = 100
     t.weight_decay = 0.01

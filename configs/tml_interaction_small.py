@@ -1,7 +1,7 @@
 """TML-Interaction-Small as we read it: Inkling-Small's geometry with every layer sparse.
 
-276,309,552,682 parameters (12.07B active) beside the flow head, the own-voice embedding
-and the heard head, which Thinking Machines has not published and which are ours.
+276,309,552,682 parameters (12.07B active) beside the flow head, the own-voice embedding,
+the heard head and the control rows, which Thinking Machines has not published and which are ours.
 
     python -m interaction.plan --config=configs/tml_interaction_small.py --mode=count
 """
@@ -15,13 +15,12 @@ def get_config() -> ConfigDict:
 
     config.model = ConfigDict()
     m = config.model
-    m.text_vocab = 200_058  # o200k and Inkling's specials
-    m.controls_at = 200_058
     m.vocab = 201_024
-    m.vocab_used = 200_090
+    m.vocab_used = 200_058  # o200k and Inkling's specials
     m.width = 4096
     m.layers = 42
-    m.global_every = 6
+    m.group = 6
+    m.global_layers = tuple(range(5, 42, 6))
     m.heads = m.local_heads = 32
     m.kv_heads = m.local_kv_heads = 8
     m.head_dim = m.local_head_dim = 128

@@ -32,16 +32,16 @@ class Segment(NamedTuple):
 class ModelConfig:
     """Sizes of an interaction model. Defaults are Inkling's where it fixes them."""
 
-    # Vocabulary: ids below `text_vocab` are the tokenizer's; controls start at
-    # `controls_at`; `vocab` rows in both tables, of which `vocab_used` give logits.
-    text_vocab: int
-    controls_at: int
+    # Vocabulary: `vocab` rows in both tables, of which `vocab_used` are tokens of the
+    # tokenizer, the rest padding. Control tokens have tables of their own; their ids
+    # follow `vocab`.
     vocab: int
     vocab_used: int
 
     # Backbone
     width: int
     layers: int
+    global_layers: tuple[int, ...]  # indices; the other layers slide
     heads: int
     kv_heads: int
     head_dim: int
@@ -52,15 +52,15 @@ class ModelConfig:
     horizon: int  # positions a global layer sees, itself included
     global_extent: int  # distances with a relative bias in global layers; local: window
     rel_dim: int = 16
-    global_every: int = 6
+    group: int = 6  # consecutive layers in the body of one scan; changes no result
     log_floor: int = 128_000  # global layers scale logits past this position
-    log_alpha: float = 0.1
+    log_alpha: float = 0.1  # 0: they never do
     conv_kernel: int = 4
     norm_eps: float = 1e-6
     logit_divisor: float = 1.0  # muP: width / 256
 
     # Mixture of experts
-    dense_layers: int = 0
+    dense_layers: tuple[int, ...] = ()  # indices; the other layers are sparse
     dense_width: int = 0
     experts: int = 8
     experts_per_token: int = 2
@@ -68,9 +68,14 @@ class ModelConfig:
     expert_width: int = 64
     route_scale: float = 8.0
 
-    # Eyes: 40 x 40 patches of a pair of frames; a frame is fitted into this size.
+    # Ears: channels and bins of a dMel frame
+    mels: int = 80
+    mel_bins: int = 16
+
+    # Eyes: square patches of a pair of frames; a frame is fitted into this size.
     patch: int = 40
-    patch_widths: tuple[int, ...] = (128, 320, 4800)
+    patch_frames: int = 2
+    patch_widths: tuple[int, ...] = (128, 320, 4800)  # hMLP's layers but the last
     frame_height: int = 40
     frame_width: int = 80
     frame_period: int = 1  # micro-turns from one look at the camera to the next
@@ -85,7 +90,7 @@ class ModelConfig:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("width", "layers", "heads", "kv_heads", "window", "horizon"):
+        for name in ("width", "layers", "heads", "kv_heads", "window", "horizon", "group"):
             if getattr(self, name) < 1:
                 raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
         for kind in ("", "local_"):
@@ -95,40 +100,49 @@ class ModelConfig:
                     f"model.{kind}heads={heads} is not a multiple of "
                     f"model.{kind}kv_heads={kv}; change either"
                 )
-        if self.controls_at < self.text_vocab:
-            raise InputError("model.controls_at is below model.text_vocab; raise it")
-        if self.controls_at + CONTROLS > self.vocab_used:
-            raise InputError(
-                f"model.vocab_used={self.vocab_used} leaves no room for {CONTROLS} "
-                f"controls at {self.controls_at}; raise it"
-            )
         if self.vocab_used > self.vocab:
             raise InputError("model.vocab_used is above model.vocab; raise vocab")
-        if self.window > self.horizon:
-            raise InputError("model.window is above model.horizon; lower it")
+        for name in ("window", "global_extent"):
+            if getattr(self, name) > self.horizon:
+                raise InputError(f"model.{name} is above model.horizon; lower it")
+        for name in ("global_layers", "dense_layers"):
+            if any(not 0 <= i < self.layers for i in getattr(self, name)):
+                raise InputError(
+                    f"model.{name} names a layer outside 0..{self.layers - 1}; mend it"
+                )
         if self.experts_per_token > self.experts:
             raise InputError("model.experts_per_token is above model.experts; lower it")
         if self.dtype not in ("float32", "bfloat16"):
             raise InputError(f"model.dtype={self.dtype!r}; use float32 or bfloat16")
 
     @property
+    def controls_at(self) -> int:
+        """Id of the first control token: the tokenizer's are below it."""
+        return self.vocab
+
+    @property
+    def outputs(self) -> int:
+        """Logits of a position: the rows of the vocabulary, then the controls."""
+        return self.vocab + CONTROLS
+
+    @property
     def layer_kinds(self) -> tuple[LayerKind, ...]:
         return tuple(
-            LayerKind((i + 1) % self.global_every == 0, i < self.dense_layers)
+            LayerKind(i in self.global_layers, i in self.dense_layers)
             for i in range(self.layers)
         )
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """The layers, in order, as runs of one repeated group of `global_every`."""
-        kinds, period = self.layer_kinds, self.global_every
-        groups = [kinds[i : i + period] for i in range(0, len(kinds), period)]
+        """The layers, in order, as runs of one repeated group of `group`."""
+        kinds = self.layer_kinds
+        groups = [kinds[i : i + self.group] for i in range(0, len(kinds), self.group)]
         runs: list[Segment] = []
-        for group in groups:
-            if runs and runs[-1].pattern == group:
-                runs[-1] = Segment(group, runs[-1].repeats + 1)
+        for pattern in groups:
+            if runs and runs[-1].pattern == pattern:
+                runs[-1] = Segment(pattern, runs[-1].repeats + 1)
             else:
-                runs.append(Segment(group, 1))
+                runs.append(Segment(pattern, 1))
         return tuple(runs)
 
     @property

@@ -19,6 +19,7 @@ class Part(NamedTuple):
 
 
 _PARTS = (
+    ("control rows", ("controls']",)),
     ("token embedding", ("['embed']['tokens']",)),
     ("audio bag", ("['embed']['audio",)),
     ("hMLP", ("['embed']['hmlp']",)),
@@ -27,11 +28,16 @@ _PARTS = (
     ("router", ("['mlp']['router",)),
     ("shared experts", ("['mlp']['shared",)),
     ("routed experts", ("['mlp']",)),
+    ("dense feed-forward", ()),
     ("norms and branch convolutions", ("['layers']", "['norm']", "tokens_norm")),
     ("unembedding", ("['unembed']",)),
     ("flow head", ("['flow']",)),
     ("heard head", ("['heard",)),
 )
+
+
+OURS = ("control rows", "own voice", "flow head", "heard head")
+"""What an interaction model has beyond Inkling."""
 
 
 def parts(cfg: ModelConfig) -> list[Part]:
@@ -43,7 +49,9 @@ def parts(cfg: ModelConfig) -> list[Part]:
         key = jax.tree_util.keystr(path)
         size = math.prod(spec.shape)
         part = next(name for name, marks in _PARTS if any(m in key for m in marks))
-        routed = part == "routed experts" and "expert" in spec.axes
+        if part == "routed experts" and "expert" not in spec.axes:
+            part = "dense feed-forward"
+        routed = part == "routed experts"
         share = cfg.experts_per_token / cfg.experts if routed else 1
         totals[part][0] += size
         totals[part][1] += round(size * share)
@@ -52,7 +60,11 @@ def parts(cfg: ModelConfig) -> list[Part]:
 
 def table(cfg: ModelConfig) -> str:
     rows = parts(cfg)
-    rows.append(Part("TOTAL", sum(r.total for r in rows), sum(r.active for r in rows)))
+    backbone = [row for row in rows if row.name not in OURS]
+    sums = [
+        Part(name, sum(r.total for r in some), sum(r.active for r in some))
+        for name, some in (("Inkling backbone", backbone), ("TOTAL", rows))
+    ]
     lines = [f"{'part':32}{'total':>20}{'active a position':>22}"]
-    lines += [f"{r.name:32}{r.total:>20,}{r.active:>22,}" for r in rows if r.total]
+    lines += [f"{r.name:32}{r.total:>20,}{r.active:>22,}" for r in rows + sums if r.total]
     return "\n".join(lines)

@@ -141,7 +141,7 @@ def _forward(
 def emitted_logp(params: Params, cfg: ModelConfig, seen: Replay) -> np.ndarray:
     """Log-probability of each token that the model chose, among those that the grammar
     allowed there, as in `Frame.logp`. -> float32 [T], NaN where nothing was chosen."""
-    table = grammar_table(cfg.controls_at, cfg.vocab_used)
+    table = grammar_table(cfg.controls_at, cfg.outputs)
     kinds, tokens = seen.block.kind[0], seen.block.token[0]
     at, allowed, phase, texts = [], [], 0, 0
     for t, kind in enumerate(kinds):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -10,10 +11,11 @@ import jax.numpy as jnp
 from interaction.cache import Cache, LayerState
 from interaction.config import LayerKind, ModelConfig
 from interaction.errors import InputError
-from interaction.grammar import Kind
-from interaction.layers import attention, conv, embed, flow, moe
+from interaction.grammar import CONTROLS, Kind
+from interaction.layers import attention, conv, embed, flow, hmlp, moe
+from interaction.layers.attention import MASKED
 from interaction.layers.norm import rms_norm
-from interaction.params import Params, Spec, ones, repeat
+from interaction.params import Params, Spec, normal, ones, repeat
 
 
 class Block(NamedTuple):
@@ -21,7 +23,7 @@ class Block(NamedTuple):
 
     kind, token: int32 [B, T]. `index` [B, T]: for AUDIO_IN, PATCH and AUDIO_OUT
     positions, the row of `dmel`, `patches` or `voice` that the position is made of.
-    dmel: uint8 [B, A, 80]; patches: float32 [B, P, 2, 40, 40, 3]; voice: standardised mel
+    dmel: uint8 [B, A, mels]; patches: float32 [B, P, 2, 40, 40, 3]; voice: standardised mel
     patches float32 [B, O, 320]; n_valid: int32 [B].
     """
 
@@ -58,6 +60,7 @@ def layer_specs(cfg: ModelConfig, kind: LayerKind) -> dict[str, Any]:
 
 def specs(cfg: ModelConfig) -> dict[str, Any]:
     """Every parameter of the model. `layers[segment][i]` carries a leading repeat axis."""
+    out = normal(1 / math.sqrt(cfg.width))
     return {
         "embed": embed.specs(cfg),
         "layers": [
@@ -65,7 +68,8 @@ def specs(cfg: ModelConfig) -> dict[str, Any]:
             for seg in cfg.segments
         ],
         "norm": Spec((cfg.width,), (None,), ones),
-        "unembed": Spec((cfg.width, cfg.vocab), ("embed", "vocab")),
+        "unembed": Spec((cfg.vocab, cfg.width), ("vocab", "embed"), out),
+        "unembed_controls": Spec((CONTROLS, cfg.width), (None, "embed"), out),
         "flow": flow.specs(cfg),
         "heard": Spec((cfg.width, cfg.width), ("embed", None)),
         "heard_norm": Spec((cfg.width,), (None,), ones),
@@ -101,7 +105,7 @@ def embed_block(params: Params, cfg: ModelConfig, block: Block) -> jax.Array:
     if block.dmel.shape[1]:
         x = place(x, Kind.AUDIO_IN, embed.audio(p, cfg, block.dmel))
     if block.patches.shape[1]:
-        x = place(x, Kind.PATCH, embed.video(p, cfg, block.patches))
+        x = place(x, Kind.PATCH, hmlp.hmlp(p["hmlp"], cfg, block.patches))
     if block.voice.shape[1]:
         x = place(x, Kind.AUDIO_OUT, embed.voice(p, cfg, block.voice))
     return x
@@ -199,15 +203,20 @@ def forward(
 
 
 def logits(params: Params, cfg: ModelConfig, hidden: jax.Array) -> jax.Array:
-    """Final hidden states [..., D] -> float32 logits [..., vocab_used]."""
+    """Final hidden states [..., D] -> float32 logits [..., outputs]: the vocabulary,
+    its padding masked, then the controls."""
     scaled = hidden / cfg.logit_divisor
-    unembed = params["unembed"].astype(hidden.dtype)
-    return (scaled @ unembed)[..., : cfg.vocab_used].astype(jnp.float32)
+    tables = params["unembed"], params["unembed_controls"]
+    text, control = (
+        (scaled @ table.astype(hidden.dtype).T).astype(jnp.float32) for table in tables
+    )
+    text = jnp.where(jnp.arange(cfg.vocab) < cfg.vocab_used, text, MASKED)
+    return jnp.concatenate([text, control], axis=-1)
 
 
 def heard_logits(params: Params, cfg: ModelConfig, hidden: jax.Array) -> jax.Array:
     """The heard head, off the sampled path: which token of the user's speech is being
-    heard now. [..., D] -> float32 [..., vocab_used]; `Kind.NOTHING` stands for none."""
+    heard now. [..., D] -> float32 [..., outputs]; `Kind.NOTHING` stands for none."""
     h = hidden @ params["heard"].astype(hidden.dtype)
     h = rms_norm(h, params["heard_norm"], cfg.norm_eps)
     return logits(params, cfg, h)

@@ -1,45 +1,43 @@
 """A model as a directory: config.json, model.safetensors, tokenizer.json, waveform.
 
-The shipped checkpoints are such directories under `interaction/assets/`.
+The shipped checkpoints are such directories under `interaction/assets/`. Large models
+are in several files, with the index that is usual for safetensors; one imported from
+elsewhere keeps what it came with in `source/`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-import jax.numpy as jnp
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
-
-from interaction import model
+from interaction import weights
 from interaction.config import ModelConfig
 from interaction.errors import InputError
 from interaction.modality.text import Text
-from interaction.params import Params, abstract, flatten, unflatten_like
+from interaction.params import Params
+from interaction.tensors import INDEX, SINGLE, TensorFiles
 
 ASSETS = Path(__file__).parent / "assets"
 
 
 class Package(NamedTuple):
-    """An opened model. `wave`: parameters of the waveform decoder."""
+    """An opened model. text: None where an imported model came without a tokenizer;
+    wave: parameters of the waveform decoder."""
 
     cfg: ModelConfig
     params: Params
-    text: Text
+    text: Text | None
     wave: Params
     path: Path
 
 
 def locate(name_or_path: str | Path) -> Path:
     """Directory of a shipped model's name or of a path. Raises InputError if none."""
-    shipped = ASSETS / str(name_or_path)
-    path = Path(name_or_path)
-    for candidate in (path, shipped):
-        if (candidate / "model.safetensors").is_file():
+    for candidate in (Path(name_or_path), ASSETS / str(name_or_path)):
+        if any((candidate / file).is_file() for file in (SINGLE, INDEX)):
             return candidate
     names = ", ".join(sorted(p.parent.name for p in ASSETS.glob("*/model.safetensors")))
     raise InputError(
@@ -54,49 +52,46 @@ def tokenizer_path(name: str) -> Path:
     return path if path.is_file() else ASSETS / "nano" / "tokenizer.json"
 
 
-def open_package(name_or_path: str | Path) -> Package:
-    """Raises InputError, naming the file or tensor that is missing or does not fit."""
+def open_package(
+    name_or_path: str | Path, shardings: weights.Shardings | None = None
+) -> Package:
+    """Parameters keep the dtypes they are stored in; with `shardings` (see
+    `interaction.parallel`), every device reads its own part of them and no more.
+
+    Raises InputError, naming the file or tensor that is missing or does not fit.
+    """
     from interaction.modality import waveform
 
     path = locate(name_or_path)
-    cfg = ModelConfig.from_mapping(_read_json(path / "config.json"))
-    want = flatten(abstract(model.specs(cfg)))
-    have = _read_tensors(path / "model.safetensors")
-    for name, spec in want.items():
-        if name not in have:
-            raise InputError(f"{path}/model.safetensors lacks {name}; export it again")
-        if have[name].shape != spec.shape:
-            raise InputError(
-                f"{path}/model.safetensors: {name} is {have[name].shape}, config.json "
-                f"says {spec.shape}; use the config it was trained with"
-            )
-    arrays = {name: jnp.asarray(have[name], spec.dtype) for name, spec in want.items()}
-    params = unflatten_like(model.specs(cfg), arrays)
-    text = Text.open(path / "tokenizer.json")
-    return Package(cfg, params, text, waveform.load(path / "waveform.safetensors"), path)
+    cfg = ModelConfig.from_mapping(read_json(path / "config.json"))
+    files = TensorFiles(path)
+    weights.check(files, cfg, path)
+    tokenizer = path / "tokenizer.json"
+    text = Text.open(tokenizer) if tokenizer.is_file() else None
+    wave = waveform.load(path / "waveform.safetensors")
+    return Package(cfg, weights.load(files, cfg, shardings), text, wave, path)
 
 
 def save_model(directory: Path, cfg: ModelConfig, params: Params) -> None:
-    """Write config.json and model.safetensors, each whole or not at all."""
-    directory.mkdir(parents=True, exist_ok=True)
-    flat = {name: np.asarray(x) for name, x in flatten(params).items()}
-    partial = directory / "model.safetensors.partial"
-    save_file(flat, str(partial))
-    os.replace(partial, directory / "model.safetensors")
-    partial = directory / "config.json.partial"
-    partial.write_text(cfg.to_json() + "\n")
-    os.replace(partial, directory / "config.json")
+    """Write config.json and the tensors; what was there is replaced when all is whole."""
+    partial = directory / ".partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    weights.save(partial, cfg, params)
+    (partial / "config.json").write_text(cfg.to_json() + "\n")
+    for stale in directory.glob("model*.safetensors*"):
+        stale.unlink()
+    for file in partial.iterdir():
+        os.replace(file, directory / file.name)
+    partial.rmdir()
 
 
-def _read_json(path: Path) -> dict:
+def read_json(path: Path) -> dict:
+    """Raises InputError for a missing file or one that is no JSON object."""
     try:
-        return json.loads(path.read_text())
+        values = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"{path} does not read ({error}); export it again") from None
-
-
-def _read_tensors(path: Path) -> dict[str, np.ndarray]:
-    try:
-        return load_file(str(path))
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} does not read ({error}); export it again") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds no JSON object; export it again")
+    return values

@@ -86,7 +86,7 @@ def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     """Nested dicts and lists to one dict with dotted names."""
     if isinstance(tree, dict):
         items = tree.items()
-    elif isinstance(tree, list | tuple):
+    elif isinstance(tree, list | tuple) and not is_spec(tree):
         items = ((str(i), node) for i, node in enumerate(tree))
     else:
         return {prefix: tree}

@@ -65,6 +65,8 @@ class Session:
     ) -> None:
         if slots < 1:
             raise InputError(f"slots={slots}; use 1 or more")
+        if package.text is None:
+            raise InputError(f"{package.path} has no tokenizer.json; put one there")
         keep_freed_memory()
         self.package = package
         self.slots = slots

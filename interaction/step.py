@@ -154,7 +154,7 @@ def _choose(
     temperature_B: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Next token under the grammar: the likeliest at temperature 0. -> (token, logp)."""
-    table = jnp.asarray(grammar_table(cfg.controls_at, cfg.vocab_used))
+    table = jnp.asarray(grammar_table(cfg.controls_at, cfg.outputs))
     logits = model.logits(params, cfg, c.hidden)
     logits = jnp.where(table[c.phase, c.texts], logits, -1e30)
     logp = jax.nn.log_softmax(logits)

@@ -110,7 +110,7 @@ def test_attention_mass_and_router_load_are_shares(talk):
     pictures = list(explore.STREAMS).index("picture")
     assert (turns[:, 0, pictures] == 0).all() and (turns[:, 1, pictures] > 0).all()
     loads = explore.router_load(cfg, seen)
-    assert list(loads) == list(range(cfg.dense_layers, cfg.layers))
+    assert list(loads) == list(range(len(cfg.dense_layers), cfg.layers))
     for load in loads.values():
         np.testing.assert_allclose(load.sum(1), 1, atol=1e-5)
 

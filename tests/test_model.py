@@ -29,7 +29,7 @@ def random_block(cfg: ModelConfig, seed: int, batch: int, length: int) -> Block:
     side = (batch, 4, 2, cfg.patch, cfg.patch, 3)
     return Block(
         jnp.asarray(rng.choice(KINDS, (batch, length)), jnp.int32),
-        jnp.asarray(rng.integers(0, cfg.vocab_used, (batch, length)), jnp.int32),
+        jnp.asarray(rng.integers(0, cfg.outputs, (batch, length)), jnp.int32),
         jnp.asarray(rng.integers(0, 4, (batch, length)), jnp.int32),
         jnp.asarray(rng.integers(0, 16, (batch, 4, 80)), jnp.uint8),
         jnp.asarray(rng.normal(size=side), jnp.float32),
@@ -104,7 +104,7 @@ def test_no_gradient_from_the_future(tiny, tiny_params):
 
 def test_window_ends_where_it_says(tiny, tiny_params):
     """One sliding layer: a query sees `window` keys, plus what the convolutions reach."""
-    values = tiny.__dict__ | {"layers": 1, "global_every": 9, "dense_layers": 0}
+    values = tiny.__dict__ | {"layers": 1, "global_layers": (), "dense_layers": ()}
     cfg = ModelConfig(**values)
     from interaction.params import initialise
 
@@ -163,7 +163,12 @@ def test_capture_sees_every_layer(tiny, tiny_params):
 
 @pytest.mark.parametrize(
     ("name", "total"),
-    [("nano", None), ("mini", None), ("tml_interaction_small", 276309552682)],
+    [
+        ("nano", None),
+        ("mini", None),
+        ("inkling_small", 263724526634),
+        ("tml_interaction_small", 276309552682),
+    ],
 )
 def test_shipped_configs_build_abstractly(name, total):
     cfg = ModelConfig.from_mapping(load(ROOT / f"configs/{name}.py").model.to_dict())
@@ -174,7 +179,7 @@ def test_shipped_configs_build_abstractly(name, total):
     counted = {part.name: part.total for part in parts(cfg)}
     assert sum(counted.values()) == sum(x.size for x in jax.tree.leaves(params))
     if total:
-        ours = ("own voice", "flow head", "heard head")
+        ours = ("own voice", "flow head", "heard head", "control rows")
         assert sum(counted.values()) - sum(counted[name] for name in ours) == total
 
 
@@ -183,7 +188,8 @@ def test_shipped_configs_build_abstractly(name, total):
     [
         ({"heads": 3}, "multiple of"),
         ({"nonsense": 1}, "unknown key model.nonsense"),
-        ({"vocab_used": 620}, "no room"),
+        ({"vocab_used": 620}, "above model.vocab"),
+        ({"global_layers": (4,)}, "outside 0..3"),
         ({"window": 500}, "above model.horizon"),
         ({"experts_per_token": 9}, "experts_per_token"),
     ],

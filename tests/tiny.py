@@ -9,12 +9,12 @@ def get_config() -> ConfigDict:
 
     config.model = ConfigDict()
     m = config.model
-    m.text_vocab = m.controls_at = 608
-    m.vocab = 648
-    m.vocab_used = 640
+    m.vocab = 616
+    m.vocab_used = 608
     m.width = 32
     m.layers = 4
-    m.global_every = 2  # two different groups of two
+    m.global_layers = (1, 3)
+    m.group = 2  # two different groups of two
     m.heads = 4
     m.kv_heads = 2
     m.head_dim = 8
@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     m.global_extent = 48
     m.rel_dim = 4
     m.log_floor = 64  # reached in tests
-    m.dense_layers = 1
+    m.dense_layers = (0,)
     m.dense_width = 48
     m.experts = 4
     m.experts_per_token = 2

@@ -75,7 +75,8 @@ def with_statistics(state: TrainState, make: MakeRow) -> TrainState:
 
 
 def begin_from(state: TrainState, cfg: ModelConfig, name_or_path: str) -> TrainState:
-    """Parameters of another model of the same sizes; the optimiser starts afresh."""
+    """Parameters of another model of the same sizes, in this run's dtypes; the optimiser
+    starts afresh. The router's bias and the flow head's statistics come along."""
     package = open_package(name_or_path)
     mine, theirs = flatten(state.params), flatten(package.params)
     for name, array in mine.items():
@@ -84,7 +85,8 @@ def begin_from(state: TrainState, cfg: ModelConfig, name_or_path: str) -> TrainS
                 f"--init={name_or_path}: {name} does not fit config.model; use a model "
                 "trained with these sizes"
             )
-    return state._replace(params=package.params)
+    own = jax.tree.map(lambda a, b: b.astype(a.dtype), state.params, package.params)
+    return state._replace(params=own)
 
 
 def train(

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 DECAYS = frozenset(
     "q k v r o router gate up down shared_gate shared_up shared_down unembed heard "
-    "w0 w1 w2 out voice in hidden previous time mod".split()
+    "unembed_controls w0 w1 w2 w3 w4 w5 out voice in hidden previous time mod".split()
 )
 
 

@@ -1,0 +1,1 @@
+"""Weights of other stacks, in and out."""

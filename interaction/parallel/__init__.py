@@ -1,0 +1,1 @@
+"""Many devices: the mesh, and where each parameter lives on it."""

@@ -1,0 +1,33 @@
+"""The device mesh: four axes, in the order of how much they talk, least first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh
+
+from interaction.errors import InputError
+
+AXES = ("data", "fsdp", "expert", "tensor")
+"""data: copies of the parameters; fsdp: their rows, gathered for use; expert: whole
+experts; tensor: heads and hidden units."""
+
+
+def make_mesh(
+    data: int = 1,
+    fsdp: int = 1,
+    expert: int = 1,
+    tensor: int = 1,
+    devices: Sequence[jax.Device] | None = None,
+) -> Mesh:
+    """Raises InputError when the sizes do not multiply to the number of devices."""
+    sizes = (data, fsdp, expert, tensor)
+    devices = jax.devices() if devices is None else list(devices)
+    if math.prod(sizes) != len(devices) or min(sizes) < 1:
+        text = " x ".join(f"{name}={n}" for name, n in zip(AXES, sizes, strict=True))
+        raise InputError(f"mesh {text}: {len(devices)} devices; make the product that")
+    grid = np.array(devices).reshape(sizes)
+    return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
