@@ -1,7 +1,8 @@
 """TML-Interaction-Small as we read it: Inkling-Small's geometry with every layer sparse.
 
 276,309,552,682 parameters (12.07B active) beside the flow head, the own-voice embedding,
-the heard head and the control rows, which Thinking Machines has not published and which are ours.
+the heard head and the control rows, which Thinking Machines has not published: those
+are ours.
 
     python -m interaction.plan --config=configs/tml_interaction_small.py --mode=count
 """

@@ -1,6 +1,6 @@
 """Text from a checkpoint: a chat answer, a continuation, or teacher-forced logits.
 
-    python -m interaction.generate --checkpoint=models/inkling_small --prompt="Why is it blue?"
+    python -m interaction.generate --checkpoint=models/inkling_small --prompt="Why so?"
     python -m interaction.generate --checkpoint=DIR --prompt="What is this?" --image=a.png
     python -m interaction.generate --checkpoint=DIR --ids=ids.npy --logits=out.npy
 
