@@ -28,6 +28,15 @@ class Segment(NamedTuple):
     repeats: int
 
 
+_COUNTS = (
+    "vocab", "vocab_used", "width", "layers", "heads", "kv_heads", "head_dim",
+    "local_heads", "local_kv_heads", "local_head_dim", "window", "horizon",
+    "global_extent", "rel_dim", "group", "log_floor", "conv_kernel", "experts",
+    "experts_per_token", "expert_width", "mels", "mel_bins", "patch", "patch_frames",
+    "frame_height", "frame_width", "frame_period", "flow_width", "flow_steps",
+)  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """Sizes of an interaction model. Defaults are Inkling's where it fixes them."""
@@ -90,7 +99,7 @@ class ModelConfig:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("width", "layers", "heads", "kv_heads", "window", "horizon", "group"):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
         for kind in ("", "local_"):

@@ -13,6 +13,7 @@ interruption, they go on where they stopped.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -113,5 +114,13 @@ def main() -> int:
     return 0
 
 
+def _main() -> int:
+    try:
+        return main()
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
 if __name__ == "__main__":
-    run_command(main)
+    run_command(_main)

@@ -65,8 +65,12 @@ def make_prompt(
         patches = np.zeros((B, 0, *shape), np.float32)
     dmel = _rows(dmel, B, (cfg.mels,), "dMel")
     patches = _rows(patches, B, shape, "patches")
-    if dmel.size and dmel.max() >= cfg.mel_bins:
-        raise InputError(f"dMel bins reach {dmel.max()}; there are {cfg.mel_bins}")
+    if not np.issubdtype(dmel.dtype, np.integer):
+        raise InputError(f"dMel bins are {dmel.dtype}; give whole numbers")
+    if dmel.size and not 0 <= dmel.min() <= dmel.max() < cfg.mel_bins:
+        raise InputError(
+            f"dMel bins reach from {dmel.min()} to {dmel.max()}; use 0..{cfg.mel_bins - 1}"
+        )
     kind = np.full(ids.shape, Kind.TEXT, np.int32)
     index = np.zeros(ids.shape, np.int32)
     for what, token, rows, k in (
@@ -95,15 +99,27 @@ def _rows(rows: np.ndarray, B: int, shape: tuple[int, ...], what: str) -> np.nda
 
 
 def as_block(cfg: ModelConfig, prompt: Prompt, a: int, b: int, width: int) -> Block:
-    """Positions a..b of a prompt in a block of `width`."""
+    """Positions a..b of a prompt in a block of `width`, with the rows that they need."""
     B = len(prompt.ids)
     pad = lambda x: np.pad(x[:, a:b], ((0, 0), (0, width - (b - a))))  # noqa: E731
+    index, parts = pad(prompt.index), []
+    for rows, kind in ((prompt.dmel, Kind.AUDIO_IN), (prompt.patches, Kind.PATCH)):
+        here = pad(prompt.kind) == kind
+        if not here.any():
+            parts.append(rows[:, :0])
+            continue
+        # A session's first row in this block and as many as a block can need, so that
+        # all blocks are of one shape.
+        n = min(width, rows.shape[1])
+        first = np.where(here, index, rows.shape[1]).min(1)
+        first = np.minimum(first, rows.shape[1] - n)
+        index = np.where(here, index - first[:, None], index)
+        parts.append(np.stack([r[f : f + n] for r, f in zip(rows, first, strict=True)]))
     return Block(
         pad(prompt.kind),
         pad(prompt.ids),
-        pad(prompt.index),
-        prompt.dmel,
-        prompt.patches,
+        index,
+        *parts,
         np.zeros((B, 0, PATCH_DIM), np.float32),
         np.full((B,), b - a, np.int32),
     )

@@ -7,31 +7,36 @@
 The prompt goes through the checkpoint's chat template, if it has one (--raw leaves it
 out), and the answer streams to the terminal. --audio and --image add sound (any audio
 file) and pictures at their placeholders; as .npy they are dMel bins [n, mels] and patches
-[n, frames, side, side, 3] as they are.
+[n, frames, side, side, 3] as they are. On several devices the weights are divided.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import io
+import json
 import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from interaction import chat, decode
+from interaction.config import ModelConfig
 from interaction.errors import InputError, run_command
 from interaction.interop import inkling_config
+from interaction.jsonfile import read_json
 from interaction.modality import files
 from interaction.modality.audio import dmel
-from interaction.modality.video import patchify
-from interaction.package import Package, open_package, read_json
+from interaction.modality.picture import picture_patches
+from interaction.package import SOURCE, Package, locate, open_package
+from interaction.parallel.mesh import default_mesh
+from interaction.parallel.sharding import shardings
+from interaction.staged import Staged
 
 
 class _Source(NamedTuple):
@@ -53,6 +58,7 @@ def _arguments() -> argparse.Namespace:
     add("--prompt", help="what to say to it")
     add("--system", help="instructions that come before the prompt")
     add("--raw", action="store_true", help="no chat template: continue the prompt itself")
+    add("--template_values", default="{}", help="JSON object that the template reads too")
     add("--ids", type=Path, help=".npy of token ids, int [T] or [B, T], for --prompt")
     add("--logits", type=Path, help="write logits [B, T, V] of --ids here, and stop")
     add("--audio", type=Path, help="a sound file, or .npy of dMel bins")
@@ -67,17 +73,23 @@ def _arguments() -> argparse.Namespace:
         raise InputError("give either --prompt or --ids")
     if args.logits and args.ids is None:
         raise InputError("--logits needs --ids: the tokens to score")
+    if args.logits and not args.logits.parent.is_dir():
+        raise InputError(f"{args.logits.parent}: no such directory; make it first")
     if args.max_tokens < 1 or args.temperature < 0 or not 0 < args.top_p <= 1:
         raise InputError("--max_tokens >= 1, --temperature >= 0, 0 < --top_p <= 1")
+    try:
+        args.template_values = dict(json.loads(args.template_values))
+    except (ValueError, TypeError):
+        raise InputError("--template_values is no JSON object; write one") from None
     return args
 
 
 def _source(path: Path) -> _Source:
-    config = path / "source" / "config.json"
+    config = path / SOURCE / "config.json"
     if not config.is_file():
         return _Source(inkling_config.Placeholders(-1, -1), ())
-    raw = read_json(config)
-    return _Source(inkling_config.placeholders(raw), inkling_config.stop_tokens(raw))
+    at = inkling_config.placeholders(read_json(config), config)
+    return _Source(at, inkling_config.stop_tokens(path / SOURCE))
 
 
 def _array(path: Path) -> np.ndarray:
@@ -87,33 +99,26 @@ def _array(path: Path) -> np.ndarray:
         raise InputError(f"{path}: no array in it ({error}); save it with numpy") from None
 
 
-def _sound(path: Path | None) -> np.ndarray | None:
-    if path is None or path.suffix == ".npy":
-        return None if path is None else _array(path)
-    return dmel(files.read_audio(path))
-
-
-def _picture(path: Path | None, package: Package) -> np.ndarray | None:
-    """Patches of a picture, scaled first if the checkpoint's preprocessor does so."""
-    if path is None or path.suffix == ".npy":
-        return None if path is None else _array(path)
-    try:
-        image = Image.open(path).convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"{path}: not a picture ({error}); name another") from None
-    settings = package.path / "source" / "preprocessor_config.json"
-    if settings.is_file():
-        raw = read_json(settings)
-        raw = raw.get("image_processor", raw)
-        longest = max(image.size)
-        target = longest * (raw.get("rescale_image_frac") or 1)
-        cap = raw.get("rescale_image_max_upscaled_long_edge", 2048)
-        ratio = (min(target, max(cap, longest)) if cap else target) / longest
-        size = tuple(int(side * ratio + 0.5) for side in image.size)
-        if size != image.size:
-            image = image.resize(size, Image.Resampling.LANCZOS)
-    still = np.asarray(image, np.uint8)
-    return patchify(np.stack([still] * package.cfg.patch_frames), package.cfg.patch)
+def _inputs(args: argparse.Namespace, cfg: ModelConfig, path: Path) -> dict[str, Any]:
+    """Rows of dMel and patches, or None, of what was given."""
+    rows: dict[str, Any] = {"audio": None, "image": None}
+    if args.audio is not None:
+        given = args.audio
+        rows["audio"] = (
+            _array(given) if given.suffix == ".npy" else dmel(files.read_audio(given))
+        )
+    if args.image is not None:
+        given = args.image
+        rows["image"] = (
+            _array(given)
+            if given.suffix == ".npy"
+            else picture_patches(given, cfg.patch, cfg.patch_frames, path / SOURCE)
+        )
+    least = {"audio": 2, "image": 5}
+    for what, array in rows.items():
+        if array is not None and array.ndim < least[what]:
+            raise InputError(f"--{what} is {list(array.shape)}; see --help for its shape")
+    return rows
 
 
 def _repeat(ids: list[int], token: int, n: int) -> list[int]:
@@ -124,14 +129,15 @@ def _repeat(ids: list[int], token: int, n: int) -> list[int]:
     return [i for t in ids for i in ([t] * n if t == token and n else [t])]
 
 
-def _encode(args: argparse.Namespace, package: Package, source: _Source, rows) -> list[int]:
+def _encode(
+    args: argparse.Namespace, package: Package, source: _Source, rows: dict[str, Any]
+) -> list[int]:
     if package.text is None:
         raise InputError(
             f"{package.path} has no tokenizer.json; put one there or use --ids"
         )
-    template = None if args.raw else chat.find_template(
-        package.path, package.path / "source"
-    )  # fmt: skip
+    places = (package.path, package.path / SOURCE)
+    template = None if args.raw else chat.find_template(*places)
     text = args.prompt
     if template is not None:
         content = [{"type": what} for what, given in rows.items() if given is not None]
@@ -139,81 +145,88 @@ def _encode(args: argparse.Namespace, package: Package, source: _Source, rows) -
         messages = [{"role": "user", "content": content if content[1:] else args.prompt}]
         if args.system:
             messages.insert(0, {"role": "system", "content": args.system})
-        text = chat.render(template, messages, bos_token="", eos_token="")
+        values = chat.special_tokens(*places) | args.template_values
+        text = chat.render(template, messages, **values)
     elif args.system:
         text = f"{args.system}\n{text}"
     ids = package.text.encode(text)
-    for what, given in rows.items():
-        ids = _repeat(ids, getattr(source.placeholders, what), _count(given))
+    for what, axis in (("audio", -2), ("image", -5)):
+        n = 0 if rows[what] is None else rows[what].shape[axis]
+        ids = _repeat(ids, getattr(source.placeholders, what), n)
     if not ids:
         raise InputError("the prompt is empty; say something")
     return ids
 
 
-def _count(rows: np.ndarray | None) -> int:
-    if rows is None:
-        return 0
-    return rows.shape[-2] if rows.ndim < 5 else rows.shape[-5]
-
-
-def _stream(package: Package, tokens: Iterator[np.ndarray], stop: tuple[int, ...]) -> int:
-    """Print as it comes; a character of several tokens waits until it is whole."""
-    ids, shown = [], 0
+def _until(tokens: Iterator[np.ndarray], stop: tuple[int, ...]) -> Iterator[int]:
     for chosen in tokens:
         if int(chosen[0]) in stop:
-            break
-        ids.append(int(chosen[0]))
-        text = package.text.decode(ids)
+            return
+        yield int(chosen[0])
+
+
+def _stream(package: Package, tokens: Iterator[int]) -> int:
+    """Print as it comes; a character of several tokens waits until it is whole."""
+    ids: list[int] = []
+    shown = 0
+    text = ""
+    for token in tokens:
+        ids.append(token)
+        if package.text is None:
+            text += f"{token} "
+        else:
+            text = package.text.decode(ids)
         if not text.endswith("\N{REPLACEMENT CHARACTER}"):
             sys.stdout.write(text[shown:])
             sys.stdout.flush()
             shown = len(text)
-    sys.stdout.write("\n")
+    sys.stdout.write(text[shown:] + "\n")
+    sys.stdout.flush()
     return len(ids)
 
 
-def _save(path: Path, array: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(buffer.getbuffer())
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputError(f"{path}: {error.strerror}; choose another --logits") from None
+def _open(checkpoint: str) -> Package:
+    if len(jax.devices()) == 1:
+        return open_package(checkpoint)
+    raw = read_json(locate(checkpoint) / "config.json")
+    cfg = ModelConfig.from_mapping(raw)
+    return open_package(checkpoint, shardings(cfg, default_mesh(cfg)))
 
 
-def main() -> int:
-    args = _arguments()
-    package = open_package(args.checkpoint)
+def _run(args: argparse.Namespace) -> None:
+    given = None if args.ids is None else _array(args.ids)
+    package = _open(args.checkpoint)
     cfg = package.cfg
     if args.dtype:
         cfg = dataclasses.replace(cfg, dtype=args.dtype)
     source = _source(package.path)
-    rows = {"audio": _sound(args.audio), "image": _picture(args.image, package)}
-    given = _encode(args, package, source, rows) if args.ids is None else _array(args.ids)
-    prompt = decode.make_prompt(
-        cfg,
-        np.asarray(given),
-        source.placeholders.audio,
-        source.placeholders.image,
-        rows["audio"],
-        rows["image"],
-    )
+    rows = _inputs(args, cfg, package.path)
+    ids = np.asarray(_encode(args, package, source, rows) if given is None else given)
+    at = source.placeholders
+    prompt = decode.make_prompt(cfg, ids, at.audio, at.image, rows["audio"], rows["image"])
     if args.logits:
         logits = decode.teacher_forced(package.params, cfg, prompt)
-        _save(args.logits, logits)
+        with Staged() as staged, staged.path(args.logits).open("wb") as file:
+            np.save(file, logits)
         print(f"{args.logits}: float32 {list(logits.shape)}")
-        return 0
+        return
+    if len(prompt.ids) > 1:
+        raise InputError(f"--ids has {len(prompt.ids)} rows; continue one, or add --logits")
     sampling = decode.Sampling(args.temperature, args.top_p, args.seed)
     tokens = decode.continuation(package.params, cfg, prompt, args.max_tokens, sampling)
-    if package.text is None:
-        print(" ".join(str(int(t[0])) for t in tokens))
-        return 0
     began = time.monotonic()
-    n = _stream(package, tokens, source.stop)
+    n = _stream(package, _until(tokens, source.stop))
     print(f"{n} tokens, {time.monotonic() - began:.1f} s", file=sys.stderr)
+
+
+def main() -> int:
+    args = _arguments()
+    try:
+        # Accelerators multiply float32 in fewer bits unless told otherwise.
+        with jax.default_matmul_precision("highest" if args.dtype == "float32" else None):
+            _run(args)
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -7,7 +7,6 @@ elsewhere keeps what it came with in `source/`.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -16,11 +15,13 @@ from typing import NamedTuple
 from interaction import weights
 from interaction.config import ModelConfig
 from interaction.errors import InputError
+from interaction.jsonfile import read_json
 from interaction.modality.text import Text
 from interaction.params import Params
 from interaction.tensors import INDEX, SINGLE, TensorFiles
 
 ASSETS = Path(__file__).parent / "assets"
+SOURCE = "source"  # what an imported model came with, inside its directory
 
 
 class Package(NamedTuple):
@@ -34,10 +35,14 @@ class Package(NamedTuple):
     path: Path
 
 
+def has_tensors(directory: Path) -> bool:
+    return any((directory / file).is_file() for file in (SINGLE, INDEX))
+
+
 def locate(name_or_path: str | Path) -> Path:
     """Directory of a shipped model's name or of a path. Raises InputError if none."""
     for candidate in (Path(name_or_path), ASSETS / str(name_or_path)):
-        if any((candidate / file).is_file() for file in (SINGLE, INDEX)):
+        if has_tensors(candidate):
             return candidate
     names = ", ".join(sorted(p.parent.name for p in ASSETS.glob("*/model.safetensors")))
     raise InputError(
@@ -63,7 +68,13 @@ def open_package(
     from interaction.modality import waveform
 
     path = locate(name_or_path)
-    cfg = ModelConfig.from_mapping(read_json(path / "config.json"))
+    raw = read_json(path / "config.json")
+    if "architectures" in raw:
+        raise InputError(
+            f"{path} is a checkpoint of another stack; `python -m interaction.convert "
+            "import` makes a model of it"
+        )
+    cfg = ModelConfig.from_mapping(raw)
     files = TensorFiles(path)
     weights.check(files, cfg, path)
     tokenizer = path / "tokenizer.json"
@@ -79,19 +90,10 @@ def save_model(directory: Path, cfg: ModelConfig, params: Params) -> None:
     partial.mkdir(parents=True)
     weights.save(partial, cfg, params)
     (partial / "config.json").write_text(cfg.to_json() + "\n")
-    for stale in directory.glob("model*.safetensors*"):
-        stale.unlink()
-    for file in partial.iterdir():
+    before = TensorFiles(directory).file_of.values() if has_tensors(directory) else ()
+    stale = {INDEX, *before} - {file.name for file in partial.iterdir()}
+    for file in sorted(partial.iterdir(), key=lambda f: f.name == INDEX):
         os.replace(file, directory / file.name)
+    for name in stale:
+        (directory / name).unlink(missing_ok=True)
     partial.rmdir()
-
-
-def read_json(path: Path) -> dict:
-    """Raises InputError for a missing file or one that is no JSON object."""
-    try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} does not read ({error}); export it again") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path} holds no JSON object; export it again")
-    return values

@@ -18,8 +18,15 @@ from interaction.errors import InputError
 from interaction.grammar import AUDIO_PER_TURN, MAX_TEXT_IN, Kind
 from interaction.heard import HeardWords
 from interaction.memory import keep_freed_memory
-from interaction.modality.audio import HOP, SAMPLE_RATE, TURN_SAMPLES, DmelStream
-from interaction.modality.video import fit, patchify
+from interaction.modality.audio import (
+    BINS,
+    HOP,
+    MELS,
+    SAMPLE_RATE,
+    TURN_SAMPLES,
+    DmelStream,
+)
+from interaction.modality.video import PAIR, fit, patchify
 from interaction.package import Package, open_package
 
 TURN_S = TURN_SAMPLES / SAMPLE_RATE
@@ -67,6 +74,12 @@ class Session:
             raise InputError(f"slots={slots}; use 1 or more")
         if package.text is None:
             raise InputError(f"{package.path} has no tokenizer.json; put one there")
+        cfg = package.cfg
+        if (cfg.mels, cfg.mel_bins, cfg.patch_frames) != (MELS, BINS, PAIR):
+            raise InputError(
+                f"{package.path}: sound of {cfg.mels} x {cfg.mel_bins} and patches of "
+                f"{cfg.patch_frames} frames; sessions need {MELS} x {BINS} and {PAIR}"
+            )
         keep_freed_memory()
         self.package = package
         self.slots = slots

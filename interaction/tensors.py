@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,32 +80,28 @@ class TensorFiles:
 
     def _add(self, file: str) -> None:
         path = self._directory / file
-        header, start = _read_header(path)
-        end = start
+        header, start, size = _read_header(path)
+        spans = []
         for name, item in header.items():
-            try:
-                entry = Entry(item["dtype"], tuple(item["shape"]))
-                first, last = item["data_offsets"]
-            except (KeyError, TypeError, ValueError):
-                raise InputError(f"{path}: bad header at {name}; download it") from None
-            if entry.dtype not in DTYPES:
+            entry, first, last = _parse(path, name, item)
+            if start + last > size:
                 raise InputError(
-                    f"{path}: {name} has dtype {entry.dtype}, which nothing here reads; "
-                    f"use a checkpoint in {', '.join(DTYPES)}"
+                    f"{path}: truncated ({size} bytes) before the end of {name}; "
+                    "download it again"
                 )
-            if last - first != entry.nbytes:
-                raise InputError(f"{path}: {name} has the wrong length; download it again")
             if name in self.entries:
                 raise InputError(f"{path}: {name} is in {self.file_of[name]} too; drop one")
             self.entries[name] = entry
             self.file_of[name] = file
             self._at[name] = start + first
-            end = max(end, start + last)
-            if end > path.stat().st_size:
-                raise InputError(
-                    f"{path}: truncated ({path.stat().st_size} bytes) before the end of "
-                    f"{name}; download it again"
-                )
+            spans.append((first, last, name))
+        end = 0
+        for first, last, name in sorted(spans):
+            if first != end:
+                raise InputError(f"{path}: a gap or overlap before {name}; replace it")
+            end = last
+        if start + end != size:
+            raise InputError(f"{path}: {size - start - end} bytes too many; replace it")
 
     def read(self, name: str, index: Any = ...) -> np.ndarray:
         """A tensor, or the part of it that a numpy index picks: only that is read."""
@@ -126,22 +122,56 @@ class TensorFiles:
 def _read_index(path: Path) -> dict[str, str]:
     try:
         listed = json.loads(path.read_text())["weight_map"]
-        return {str(name): str(file) for name, file in listed.items()}
+        listed = {str(name): str(file) for name, file in listed.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} does not read ({error!r}); download it again") from None
+    check_file_names(listed.values(), path)
+    return listed
 
 
-def _read_header(path: Path) -> tuple[dict[str, Any], int]:
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        if 8 + size > path.stat().st_size:
-            raise InputError(f"{path}: truncated in its header; download it again")
-        try:
+def check_file_names(files: Iterable[str], path: Path) -> None:
+    """Shards lie beside what lists them: a name that leads elsewhere is refused."""
+    for file in files:
+        if Path(file).name != file or not file.endswith(".safetensors"):
+            raise InputError(f"{path}: {file!r} is no name of a shard; mend the list")
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:
+    """-> (tensors, where their bytes start, size of the file)."""
+    try:
+        total = path.stat().st_size
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            if 8 + size > total:
+                raise InputError(f"{path}: truncated in its header; download it again")
             header = json.loads(file.read(size))
-            header.pop("__metadata__", None)
-        except (ValueError, AttributeError):
-            raise InputError(f"{path}: not a safetensors file; name another") from None
-    return header, 8 + size
+        header.pop("__metadata__", None)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; make it readable") from None
+    except (ValueError, AttributeError, TypeError):
+        raise InputError(f"{path}: not a safetensors file; name another") from None
+    return header, 8 + size, total
+
+
+def _parse(path: Path, name: str, item: Any) -> tuple[Entry, int, int]:
+    """One tensor of a header: its entry and the span of its bytes."""
+    try:
+        entry = Entry(item["dtype"], tuple(item["shape"]))
+        first, last = item["data_offsets"]
+        numbers = (*entry.shape, first, last)
+        if not all(type(n) is int and n >= 0 for n in numbers):
+            raise ValueError
+        known = entry.dtype in DTYPES
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: bad header at {name}; download it again") from None
+    if not known:
+        raise InputError(
+            f"{path}: {name} has dtype {entry.dtype}, which nothing here reads; use a "
+            f"checkpoint in {', '.join(DTYPES)}"
+        )
+    if last - first != entry.nbytes:
+        raise InputError(f"{path}: {name} has the wrong length; download it again")
+    return entry, first, last
 
 
 Shards = dict[str, dict[str, Entry]]  # file name -> its tensors
@@ -167,13 +197,15 @@ class ShardWriter:
     """Files of known tensors, each filled in any order and any number of pieces."""
 
     def __init__(self, directory: Path, shards: Shards) -> None:
-        """Creates the files, at full size; those already there at that size keep what
-        has been written to them."""
+        """Creates the files at full size, headers and zeros; files that are there
+        already, with the same header and size, keep what has been written to them
+        (`kept` says whether all were)."""
         self._at: dict[str, tuple[int, int]] = {}
         self._entries: dict[str, Entry] = {}
         self._shards = shards
         self._directory = directory
         self._files: list[int] = []
+        self.kept = True
         for file, tensors in shards.items():
             self._create(file, tensors)
 
@@ -190,15 +222,19 @@ class ShardWriter:
             end = offsets[1]
         text = json.dumps(header, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
-        start = 8 + len(text)
+        head = len(text).to_bytes(8, "little") + text
         fd = os.open(self._directory / file, os.O_RDWR | os.O_CREAT, 0o644)
-        os.pwrite(fd, len(text).to_bytes(8, "little") + text, 0)
-        os.ftruncate(fd, start + end)
-        for name in order:
-            at = start + header[name]["data_offsets"][0]
-            self._at[name] = (len(self._files), at)
-            self._entries[name] = tensors[name]
         self._files.append(fd)
+        size = os.fstat(fd).st_size
+        if size != len(head) + end or os.pread(fd, len(head), 0) != head:
+            self.kept = False
+            os.ftruncate(fd, 0)
+            os.ftruncate(fd, len(head) + end)
+            os.pwrite(fd, head, 0)
+        for name in order:
+            at = len(head) + header[name]["data_offsets"][0]
+            self._at[name] = (len(self._files) - 1, at)
+            self._entries[name] = tensors[name]
 
     def write(self, name: str, rows: np.ndarray, first: int = 0) -> None:
         """`rows` of a tensor, from row `first` of its leading axis on."""
@@ -213,12 +249,17 @@ class ShardWriter:
             written = os.pwrite(self._files[file], data, at)
             data, at = data[written:], at + written
 
+    def flush(self) -> None:
+        """Until this returns, a power failure may lose what was written."""
+        for fd in self._files:
+            os.fdatasync(fd)
+
     def close(self) -> None:
-        """Close the files and, when they are several, write their index."""
+        """Close the files and write their index, unless it is the one plain file."""
         for fd in self._files:
             os.close(fd)
         self._files = []
-        if len(self._shards) > 1:
+        if set(self._shards) != {SINGLE}:
             names = {n: file for file, tensors in self._shards.items() for n in tensors}
             size = sum(entry.nbytes for entry in self._entries.values())
             text = {"metadata": {"total_size": size}, "weight_map": names}

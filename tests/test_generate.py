@@ -16,7 +16,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from interaction import chat, decode
 from interaction.errors import InputError
 from interaction.interop import transfer
-from interaction.package import open_package, read_json
+from interaction.jsonfile import read_json
+from interaction.package import open_package
 
 GOLDEN = Path(__file__).parent / "interop" / "goldens" / "seed_1"
 TEMPLATE = (

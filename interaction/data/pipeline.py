@@ -74,8 +74,8 @@ def batches(make: MakeRow, batch: int, workers: int) -> grain.IterDataset:
         stream = stream.mp_prefetch(
             grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=16)
         )
-    return stream.batch(batch, drop_remainder=True, batch_fn=_stack)
+    return stream.batch(batch, drop_remainder=True, batch_fn=stack)
 
 
-def _stack(rows: list[Row]) -> Row:
+def stack(rows: list[Row]) -> Row:
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}

@@ -81,7 +81,7 @@ PAIRS = Form(_deinterleave, _interleave, _doubled, _batched)
 HALVES = Form(_halve, _concatenate, _doubled, _batched)
 
 
-class Entry(NamedTuple):
+class Mapped(NamedTuple):
     """One tensor of a checkpoint and those of ours that it becomes."""
 
     source: str
@@ -197,26 +197,26 @@ _TRANSFORMERS = _Spelling(
 )
 
 
-def entries(cfg: ModelConfig, names: Mapping) -> list[Entry]:
+def entries(cfg: ModelConfig, names: Mapping) -> list[Mapped]:
     """Every tensor of a checkpoint of this config, in the spelling that `names` (any
     collection of a checkpoint's tensor names) is in."""
     released = any(name.startswith("model.llm.") for name in names)
     spelling = _RELEASED if released else _TRANSFORMERS
-    found = [Entry(source, (ours,), SAME) for ours, source in spelling.top.items()]
+    found = [Mapped(source, (ours,), SAME) for ours, source in spelling.top.items()]
     linear, norm, last = spelling.hmlp
     depth = len(hmlp.folds(cfg))
     for i in range(depth):
-        found.append(Entry(linear.format(i), (f"embed.hmlp.w{i}",), LINEAR))
+        found.append(Mapped(linear.format(i), (f"embed.hmlp.w{i}",), LINEAR))
         source = last if i == depth - 1 else norm.format(i)
-        found.append(Entry(source, (f"embed.hmlp.norm{i}",), SAME))
+        found.append(Mapped(source, (f"embed.hmlp.norm{i}",), SAME))
     for n, kind in enumerate(cfg.layer_kinds):
         prefix, ours = spelling.layer.format(n), f"layers.{n}."
         for parts, (source, form) in spelling.layers.items():
-            found.append(Entry(prefix + source, tuple(ours + p for p in parts), form))
+            found.append(Mapped(prefix + source, tuple(ours + p for p in parts), form))
         mlp = spelling.dense if kind.is_dense else spelling.sparse
         for parts, (source, form) in mlp.items():
             names_ = tuple(f"{ours}mlp.{part}" for part in parts)
-            found.append(Entry(f"{prefix}mlp.{source}", names_, form))
+            found.append(Mapped(f"{prefix}mlp.{source}", names_, form))
     return found
 
 

@@ -9,11 +9,19 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
+from interaction.config import ModelConfig
 from interaction.errors import InputError
 
 AXES = ("data", "fsdp", "expert", "tensor")
 """data: copies of the parameters; fsdp: their rows, gathered for use; expert: whole
 experts; tensor: heads and hidden units."""
+
+
+def default_mesh(cfg: ModelConfig) -> Mesh:
+    """All devices: as many as divide the experts hold some of them each, the rest rows."""
+    n = len(jax.devices())
+    expert = math.gcd(n, cfg.experts)
+    return make_mesh(fsdp=n // expert, expert=expert)
 
 
 def make_mesh(

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from interaction.config import ModelConfig
 from interaction.errors import InputError, run_command
-from interaction.package import ASSETS, save_model, tokenizer_path
+from interaction.package import ASSETS, SOURCE, save_model, tokenizer_path
 from interaction.train.metrics import STREAMS
 
 
@@ -56,7 +56,11 @@ def export(workdir: Path, output: Path) -> int:
     cfg = ModelConfig.from_mapping(config.model.to_dict())
     step, params = restore_params(workdir)
     save_model(output, cfg, params)
-    sources = (tokenizer_path(config.name), ASSETS / "nano" / "waveform.safetensors")
+    own = workdir / "tokenizer.json"
+    tokenizer = own if own.is_file() else tokenizer_path(config.name)
+    if (workdir / SOURCE).is_dir():  # started from an imported model: it can go back
+        shutil.copytree(workdir / SOURCE, output / SOURCE, dirs_exist_ok=True)
+    sources = (tokenizer, ASSETS / "nano" / "waveform.safetensors")
     for source in sources:
         if source.resolve() != (output / source.name).resolve():
             shutil.copy(source, output / source.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from interaction.data.pack import Shape
 from interaction.data.pipeline import MakeRow, batches
 from interaction.errors import InputError
 from interaction.modality.audio import MELS, PATCH_FRAMES
-from interaction.package import open_package, tokenizer_path
+from interaction.package import SOURCE, locate, open_package, tokenizer_path
 from interaction.params import flatten
 from interaction.train.checkpoint import Checkpoints
 from interaction.train.losses import Weights
@@ -30,17 +31,33 @@ from interaction.train.state import TrainState, create, train_step
 STATISTICS_ROWS = 48  # dialogues that the flow head's mean and deviation come from
 
 
-def row_maker(config: ConfigDict, cfg: ModelConfig) -> MakeRow:
-    """How a row of this run is made."""
+def row_maker(config: ConfigDict, cfg: ModelConfig, workdir: Path | None = None) -> MakeRow:
+    """How a row of this run is made: with the tokenizer of the model that it started
+    from, if that has one of its own."""
     data = config.data
+    own = (workdir or Path()) / "tokenizer.json"
     return MakeRow(
         cfg,
         Shape(data.positions, data.patches, data.audio_out),
-        str(tokenizer_path(config.name)),
+        str(own if workdir and own.is_file() else tokenizer_path(config.name)),
         data.seed,
         data.turns,
         warm_rows=data.warm_rows,
         warm_mix=tuple(data.warm_mix.items()),
+    )
+
+
+def loss_weights(train: ConfigDict) -> Weights:
+    return Weights(
+        flow=train.flow_weight,
+        heard=train.heard_weight,
+        control=train.control_weight,
+        z=train.z_loss,
+        draws=train.flow_draws,
+        voice_rows=train.flow_rows,
+        t_mean=train.flow_t_mean,
+        previous_drop=train.flow_previous_drop,
+        hidden_drop=train.flow_hidden_drop,
     )
 
 
@@ -74,6 +91,13 @@ def with_statistics(state: TrainState, make: MakeRow) -> TrainState:
     return state._replace(params=state.params | {"flow": flow})
 
 
+SAME = (
+    "vocab_used", "window", "log_floor", "log_alpha", "norm_eps", "logit_divisor",
+    "experts_per_token", "route_scale",
+)  # fmt: skip
+"""Config fields that no shape shows and weights depend on."""
+
+
 def begin_from(state: TrainState, cfg: ModelConfig, name_or_path: str) -> TrainState:
     """Parameters of another model of the same sizes, in this run's dtypes; the optimiser
     starts afresh. The router's bias and the flow head's statistics come along."""
@@ -85,8 +109,24 @@ def begin_from(state: TrainState, cfg: ModelConfig, name_or_path: str) -> TrainS
                 f"--init={name_or_path}: {name} does not fit config.model; use a model "
                 "trained with these sizes"
             )
+    for name in SAME:
+        here, there = getattr(cfg, name), getattr(package.cfg, name)
+        if here != there:
+            raise InputError(
+                f"--init={name_or_path}: trained with model.{name}={there}, config says "
+                f"{here}; use the same"
+            )
     own = jax.tree.map(lambda a, b: b.astype(a.dtype), state.params, package.params)
     return state._replace(params=own)
+
+
+def bring_along(workdir: Path, name_or_path: str) -> None:
+    """The tokenizer and the `source/` of an imported model, for the run and its export."""
+    path = locate(name_or_path)
+    if (path / SOURCE).is_dir():
+        shutil.copytree(path / SOURCE, workdir / SOURCE, dirs_exist_ok=True)
+        if (path / "tokenizer.json").is_file():
+            shutil.copyfile(path / "tokenizer.json", workdir / "tokenizer.json")
 
 
 def train(
@@ -105,29 +145,21 @@ def train(
     t = config.train
     if min(t.batch, t.steps, t.save_every, t.log_every) < 1:
         raise InputError("config.train: batch, steps, save_every, log_every start at 1")
-    weights = Weights(
-        flow=t.flow_weight,
-        heard=t.heard_weight,
-        control=t.control_weight,
-        z=t.z_loss,
-        draws=t.flow_draws,
-        voice_rows=t.flow_rows,
-        t_mean=t.flow_t_mean,
-        previous_drop=t.flow_previous_drop,
-        hidden_drop=t.flow_hidden_drop,
-    )
-    make = row_maker(config, cfg)
+    weights = loss_weights(t)
     tx = optimiser(t)
     state = create(cfg, tx, t.seed)
     if init:
         state = begin_from(state, cfg, init)
     make_workdir(workdir, config)
+    if init:
+        bring_along(workdir, init)
+    make = row_maker(config, cfg, workdir)
     checkpoints = Checkpoints(workdir)
     iterator = iter(batches(make, t.batch, config.data.workers))
     if checkpoints.latest is not None:
         state = checkpoints.restore(checkpoints.latest, state, iterator)
         print(f"resumed at step {int(state.step)}", flush=True)
-    elif not init:
+    elif bool((state.params["flow"]["std"] == 1).all()):  # as initialised: none yet
         state = with_statistics(state, make)
     step, last = int(state.step), min(stop_at or t.steps, t.steps)
     metrics = Metrics(workdir, step, t.steps, t.log_every)

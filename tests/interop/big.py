@@ -26,20 +26,21 @@ from interaction.interop.transfer import source_shape
 from interaction.tensors import Entry, ShardWriter, TensorFiles, plan_shards
 from interaction.weights import specs_on_disk
 
+LIMIT_BYTES = 2_500_000_000
 PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 
 
 def raw_config(gigabytes: float) -> dict:
     """Inkling-Small's shape at an eighth of its width, with as many experts as fit."""
     width, expert_width, layers = 1024, 512, 6
-    per_expert = 3 * width * expert_width * 2 * layers
+    per_expert = 3 * width * expert_width * 2 * (layers - 1)
     text = {
         "vocab_size": 201_024, "unpadded_vocab_size": 200_058, "hidden_size": width,
         "num_hidden_layers": layers, "num_attention_heads": 8, "num_key_value_heads": 2,
         "head_dim": 128, "swa_num_attention_heads": 8, "swa_num_key_value_heads": 2,
         "log_scaling_n_floor": 128_000, "intermediate_size": 4096,
         "moe_intermediate_size": expert_width, "n_shared_experts": 2,
-        "n_routed_experts": int((gigabytes - 1.1) * 1e9 / per_expert),
+        "n_routed_experts": int((gigabytes - 0.95) * 1e9 / per_expert),
         "mlp_layer_types": ["dense"] + ["sparse"] * (layers - 1),
         "logits_mup_width_multiplier": 4.0,
     }  # fmt: skip
@@ -62,7 +63,10 @@ def make(directory: Path, gigabytes: float, shards: int) -> int:
     stored = {e.source: Entry("BF16", source_shape(e, specs)) for e in found}
     total = sum(entry.nbytes for entry in stored.values())
     directory.mkdir(parents=True)
-    writer = ShardWriter(directory, plan_shards(stored, limit=-(-total // shards)))
+    limit = total // shards
+    while len(plan := plan_shards(stored, limit)) > shards:
+        limit += 1 << 20
+    writer = ShardWriter(directory, plan)
     rng = np.random.default_rng(0)
     for name, entry in stored.items():
         rows = entry.shape[0]
@@ -109,10 +113,17 @@ def main() -> None:
     shutil.rmtree(args.workdir, ignore_errors=True)
     size = make(src, args.gigabytes, args.shards)
     print(f"{size:,} bytes in {len(list(src.glob('*.safetensors')))} shards")
-    print(f"import: peak {convert('import', src, ours) / 1e9:.2f} GB resident")
-    print(f"export: peak {convert('export', ours, back) / 1e9:.2f} GB resident")
-    print("every byte equal" if same(src, back) else "BYTES DIFFER")
+    peaks = {
+        "import": convert("import", src, ours),
+        "export": convert("export", ours, back),
+    }
+    for command, peak in peaks.items():
+        print(f"{command}: peak {peak / 1e9:.2f} GB resident")
+    equal = same(src, back)
+    print("every byte equal" if equal else "BYTES DIFFER")
     shutil.rmtree(args.workdir)
+    if not equal or max(peaks.values()) > LIMIT_BYTES:
+        raise SystemExit(f"wanted equal bytes and at most {LIMIT_BYTES / 1e9} GB")
 
 
 if __name__ == "__main__":

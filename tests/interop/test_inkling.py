@@ -5,7 +5,9 @@ python tests/interop/oracle.py --seeds 1 4 7 10 --output tests/interop/goldens
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +16,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from tokenizers import Tokenizer, models
 
 from interaction import decode, model
 from interaction.errors import InputError
 from interaction.interop import inkling_config, transfer
-from interaction.package import open_package, read_json
+from interaction.jsonfile import read_json
+from interaction.package import open_package
 from interaction.tensors import Entry, ShardWriter, TensorFiles, plan_shards
 
 GOLDENS = sorted((Path(__file__).parent / "goldens").glob("seed_*"))
@@ -41,7 +45,7 @@ def imported(request, tmp_path_factory):
 @pytest.mark.parametrize("given", ["text", "audio", "image"])
 def test_logits_are_the_oracles(imported, given):
     package, golden, raw = imported
-    at = inkling_config.placeholders(raw)
+    at = inkling_config.placeholders(raw, Path("config.json"))
     ids = golden["ids" if given == "text" else f"{given}_ids"]
     more = {"audio": {"dmel": golden["dmel"]}, "image": {"patches": golden["patches"]}}
     prompt = decode.make_prompt(package.cfg, ids, at.audio, at.image, **more.get(given, {}))
@@ -76,6 +80,20 @@ def test_greedy_continuation_is_the_oracles(imported):
     np.testing.assert_array_equal(np.concatenate(list(steps)), want)
 
 
+def test_prefill_in_several_blocks_is_the_oracles(imported, monkeypatch):
+    """Blocks of 16, with sound in some of them: the continuation does not change."""
+    package, golden, raw = imported
+    at = inkling_config.placeholders(raw, Path("config.json"))
+    prompt = decode.make_prompt(
+        package.cfg, golden["audio_ids"], at.audio, at.image, dmel=golden["dmel"]
+    )
+    whole = next(decode.continuation(package.params, package.cfg, prompt, 1))
+    monkeypatch.setattr(decode, "CHUNK", 16)
+    pieces = next(decode.continuation(package.params, package.cfg, prompt, 1))
+    np.testing.assert_array_equal(whole, golden["audio_logits"][:, -1].argmax(-1))
+    np.testing.assert_array_equal(pieces, whole)
+
+
 def test_one_at_a_time_equals_all_at_once(imported):
     package, golden, _ = imported
     cfg = decode.with_horizon(package.cfg, golden["ids"].shape[1])
@@ -95,23 +113,63 @@ def tensors(directory: Path) -> dict[str, np.ndarray]:
     return {name: files.read(name) for name in files.entries}
 
 
+def word_tokenizer(path: Path, size: int = 40) -> None:
+    vocab = {f"t{i}": i for i in range(size)}
+    Tokenizer(models.WordLevel(vocab, unk_token="t0")).save(str(path))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
 @pytest.mark.parametrize("golden", GOLDENS[:2], ids=lambda p: p.name)
 def test_round_trip_is_byte_identical(golden, dtype, tmp_path):
     src = sharded(golden, tmp_path / "src", dtype)
-    (src / "tokenizer.json").write_text("{}")
+    word_tokenizer(src / "tokenizer.json")
     transfer.import_checkpoint(src, tmp_path / "ours")
     transfer.export_checkpoint(tmp_path / "ours", tmp_path / "back")
-    assert TensorFiles(src).file_of == TensorFiles(tmp_path / "back").file_of
-    before, after = tensors(src), tensors(tmp_path / "back")
-    assert before.keys() == after.keys()
-    for name, array in before.items():
-        assert array.dtype == after[name].dtype
-        assert array.tobytes() == after[name].tobytes(), name
-    for name in ("config.json", "tokenizer.json"):
+    assert_same(src, tmp_path / "back")
+    for name in ("config.json", "tokenizer.json", "model.safetensors.index.json"):
         assert (src / name).read_bytes() == (tmp_path / "back" / name).read_bytes()
     one = next(iter(TensorFiles(tmp_path / "back").file_of.values()))
     assert load_file(tmp_path / "back" / one)  # the safetensors package reads it
+
+
+def assert_same(one: Path, two: Path) -> None:
+    assert TensorFiles(one).file_of == TensorFiles(two).file_of
+    before, after = tensors(one), tensors(two)
+    for name, array in before.items():
+        assert array.dtype == after[name].dtype, name
+        assert array.tobytes() == after[name].tobytes(), name
+
+
+def test_odd_checkpoints_come_back_too(tmp_path):
+    """One shard with an index; float32 islands in bfloat16; no padding in the
+    unembedding; blocks of multi-token prediction, which stay behind."""
+    src = sharded(GOLDENS[0], tmp_path / "src", ml_dtypes.bfloat16)
+    used = read_json(src / "config.json")["text_config"]["unpadded_vocab_size"]
+
+    def change(arrays: dict) -> None:
+        for name in list(arrays):
+            if "sconv" in name or "correction_bias" in name:
+                arrays[name] = arrays[name].astype(np.float32)
+        arrays["lm_head.weight"] = arrays["lm_head.weight"][:used].copy()
+
+    _change(src, change, limit=10**9)
+    (src / "model.safetensors").rename(src / "model-00001-of-00001.safetensors")
+    listed = dict.fromkeys(
+        load_file(src / "model-00001-of-00001.safetensors"),
+        "model-00001-of-00001.safetensors",
+    )
+    index = {"metadata": {"total_size": 1}, "weight_map": listed}
+    (src / "model.safetensors.index.json").write_text(json.dumps(index))
+    transfer.import_checkpoint(src, tmp_path / "ours")
+    transfer.export_checkpoint(tmp_path / "ours", tmp_path / "back")
+    assert_same(src, tmp_path / "back")
+
+    more = sharded(GOLDENS[0], tmp_path / "more")
+    _change(more, lambda a: a.update({"model.mtp.x": np.zeros(3, np.float32)}))
+    transfer.import_checkpoint(more, tmp_path / "ours2")
+    report = transfer.export_checkpoint(tmp_path / "ours2", tmp_path / "back2")
+    assert "was not imported" in report.ignored["model.mtp.x"]
+    assert set(tensors(tmp_path / "back2")) == set(tensors(more)) - {"model.mtp.x"}
 
 
 def sharded(golden: Path, dst: Path, dtype=np.float32) -> Path:
@@ -125,11 +183,11 @@ def sharded(golden: Path, dst: Path, dtype=np.float32) -> Path:
     return dst
 
 
-def write(arrays: dict[str, np.ndarray], dst: Path) -> None:
+def write(arrays: dict[str, np.ndarray], dst: Path, limit: int = 100_000) -> None:
     from interaction.tensors import CODES
 
     entries = {n: Entry(CODES[x.dtype], x.shape) for n, x in arrays.items()}
-    writer = ShardWriter(dst, plan_shards(entries, limit=100_000))
+    writer = ShardWriter(dst, plan_shards(entries, limit))
     for name, array in arrays.items():
         writer.write(name, array)
     writer.close()
@@ -159,12 +217,12 @@ def other_architecture(src: Path) -> None:
     (src / "config.json").write_text(json.dumps(raw))
 
 
-def _change(src: Path, change) -> None:
+def _change(src: Path, change, limit: int = 100_000) -> None:
     arrays = tensors(src)
     for path in src.glob("model*"):
         path.unlink()
     change(arrays)
-    write(arrays, src)
+    write(arrays, src, limit)
 
 
 def one_wrong_dtype(src: Path) -> None:
@@ -189,18 +247,47 @@ def no_config(src: Path) -> None:
     (src / "config.json").unlink()
 
 
+def shard_elsewhere(src: Path) -> None:
+    index = _index(src)
+    name = next(iter(index["weight_map"]))
+    index["weight_map"][name] = "../elsewhere.safetensors"
+    (src / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def overlap(src: Path) -> None:
+    """Two tensors over the same bytes: a header that only a fault would make."""
+    shard = max(src.glob("*.safetensors"), key=lambda p: len(load_file(p)))
+    data = shard.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    first, second, *_ = sorted(
+        (k for k in header if k != "__metadata__"),
+        key=lambda k: header[k]["data_offsets"],
+    )
+    header[second] = header[first]
+    text = json.dumps(header, separators=(",", ":")).encode().ljust(size)
+    shard.write_bytes(data[:8] + text + data[8 + size :])
+
+
+def bad_tokenizer(src: Path) -> None:
+    (src / "tokenizer.json").write_text("{}")
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
         (truncate, "truncated"),
         (lose_shard, "no such shard"),
         (name_an_absent_tensor, "model.llm.absent"),
-        (other_architecture, "LlamaForCausalLM is unknown"),
+        (other_architecture, "LlamaForCausalLM"),
         (one_wrong_dtype, "lm_head.weight is F16"),
         (one_missing, "lacks lm_head.weight"),
         (one_extra, "surplus is not a tensor"),
         (one_misshapen, "lm_head.weight is"),
         (no_config, "config.json"),
+        (shard_elsewhere, "no name of a shard"),
+        (overlap, "gap or overlap"),
+        (bad_tokenizer, "tokenizer.json"),
     ],
 )
 def test_faults_are_named_and_nothing_is_written(fault, words, tmp_path):
@@ -222,26 +309,140 @@ def test_mtp_blocks_are_left_out_and_reported(tmp_path):
     assert not any("mtp" in name for name in TensorFiles(tmp_path / "dst").entries)
 
 
-def test_cut_off_import_goes_on(tmp_path):
-    """Stopped half way, it leaves no destination; run again it skips what is done."""
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("text_config", "num_hidden_layers", float("nan")),
+        ("text_config", "num_hidden_layers", 0),
+        ("text_config", "num_hidden_layers", 3.5),
+        ("text_config", "layer_types", 3),
+        ("text_config", "mlp_layer_types", [["dense"]]),
+        ("text_config", "swa_num_key_value_heads", 0),
+        ("text_config", "intermediate_size", "abc"),
+        ("text_config", "log_scaling_n_floor", "x"),
+        ("text_config", "logits_mup_width_multiplier", 0),
+        ("text_config", "embedding_multiplier", 7.0),  # another name of the one above
+        ("text_config", "rms_norm_eps", float("nan")),
+        ("text_config", "num_experts_per_tok", 0),
+        ("text_config", "eos_token_id", "x"),
+        ("text_config", "hidden_act", "gelu"),
+        ("vision_config", "n_layers", -4),
+        ("vision_config", "patch_size", 0),
+        (None, "architectures", 5),
+        (None, "audio_token_id", "x"),
+        (None, "text_config", None),
+        (None, "dtype", "float16"),
+        (None, "quantization_config", {"quant_method": "nvfp4"}),
+    ],
+)
+def test_garbage_in_the_config_is_named(part, key, value, tmp_path):
+    src = sharded(GOLDENS[0], tmp_path / "src")
+    raw = read_json(src / "config.json")
+    (raw[part] if part else raw)[key] = value
+    (src / "config.json").write_text(json.dumps(raw))
+    with pytest.raises(InputError) as caught:
+        transfer.import_checkpoint(src, tmp_path / "dst")
+    assert "\n" not in str(caught.value)
+    assert {p.name for p in tmp_path.iterdir()} == {"src"}
+
+
+def test_what_inkling_leaves_open_is_ours_to_set(tmp_path):
+    ours = {"horizon": 64, "flow_width": 32}
+    transfer.import_checkpoint(GOLDENS[0], tmp_path / "model", ours)
+    cfg = open_package(tmp_path / "model").cfg
+    assert (cfg.horizon, cfg.flow_width) == (64, 32)
+
+
+STUCK = """
+import os, signal, sys
+from pathlib import Path
+from interaction.interop import transfer
+from interaction.tensors import ShardWriter
+os.fdatasync = lambda fd: None
+transfer.PIECE_BYTES = 4000
+write, calls = ShardWriter.write, []
+def counted(self, name, rows, first=0):
+    calls.append(name)
+    if len(calls) == 64:  # within the unembedding
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(self, name, rows, first)
+ShardWriter.write = counted
+from interaction.interop import partial
+partial.SYNC_BYTES = 0
+transfer.import_checkpoint(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def test_killed_import_goes_on(tmp_path, monkeypatch):
+    """kill -9 in the middle of a tensor: no destination; the next run moves only what
+    was not finished, and the result is that of an undisturbed one."""
     src, dst = sharded(GOLDENS[0], tmp_path / "src"), tmp_path / "dst"
-    seen: list[str] = []
-
-    def stop(name: str, size: int) -> None:
-        seen.append(name)
-        if len(seen) == 10:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        transfer.import_checkpoint(src, dst, tell=stop)
+    done = subprocess.run([sys.executable, "-c", STUCK, src, dst])
+    assert done.returncode == -9
     assert not dst.exists()
-    done = (tmp_path / "dst.partial" / "done.txt").read_text().split()
-    assert done == seen
-    transfer.import_checkpoint(src, dst)
+    finished = (tmp_path / "dst.partial.log").read_text().splitlines()[1:]
+    assert len(finished) == 5 and "lm_head.weight" not in finished
+    moved = []
+    take = transfer.Partial.finish
+    monkeypatch.setattr(
+        transfer.Partial, "finish", lambda self, n, b: (moved.append(n), take(self, n, b))
+    )
+    report = transfer.import_checkpoint(src, dst)
+    assert set(moved) == set(report.used) - set(finished)
+    assert {p.name for p in tmp_path.iterdir()} == {"src", "dst"}
     transfer.import_checkpoint(src, tmp_path / "again")
     first, second = tensors(dst), tensors(tmp_path / "again")
     assert all(first[n].tobytes() == second[n].tobytes() for n in second)
-    assert not (tmp_path / "dst.partial").exists()
+
+
+def test_a_lost_shard_under_way_is_made_again(tmp_path, monkeypatch):
+    src, dst = sharded(GOLDENS[0], tmp_path / "src"), tmp_path / "dst"
+
+    def stop(name: str, size: int) -> None:
+        if name.startswith("lm_head"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("interaction.interop.partial.SYNC_BYTES", 0)
+    with pytest.raises(KeyboardInterrupt):
+        transfer.import_checkpoint(src, dst, tell=stop)
+    for shard in (tmp_path / "dst.partial").glob("*.safetensors"):
+        shard.unlink()
+    transfer.import_checkpoint(src, dst)
+    assert tensors(dst)["embed.tokens"].any()
+
+
+def test_a_directory_in_the_way_is_kept(tmp_path):
+    (tmp_path / "dst.partial").mkdir()
+    (tmp_path / "dst.partial" / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="in the way"):
+        transfer.import_checkpoint(GOLDENS[0], tmp_path / "dst")
+    assert (tmp_path / "dst.partial" / "thesis.txt").read_text() == "mine"
+
+
+def test_full_disk_is_one_line(tmp_path, monkeypatch):
+    def full(*_) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("interaction.tensors.os.pwrite", full)
+    with pytest.raises(InputError, match="No space left"):
+        transfer.import_checkpoint(GOLDENS[0], tmp_path / "dst")
+    assert not (tmp_path / "dst").exists()
+
+
+def test_damaged_record_is_named(tmp_path):
+    transfer.import_checkpoint(GOLDENS[0], tmp_path / "ours")
+    path = tmp_path / "ours" / "source" / "tensors.json"
+    record = json.loads(path.read_text())
+    for damage in ("{}", "[", json.dumps(record | {"shards": {"/tmp/x.safetensors": {}}})):
+        path.write_text(damage)
+        with pytest.raises(InputError):
+            transfer.export_checkpoint(tmp_path / "ours", tmp_path / "back")
+    file = next(iter(record["shards"]))
+    record["shards"][file].pop("lm_head.weight")
+    path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match="lm_head.weight"):
+        transfer.export_checkpoint(tmp_path / "ours", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
 
 
 def run(*args) -> subprocess.CompletedProcess:
@@ -282,10 +483,7 @@ def test_a_session_runs_on_an_imported_backbone(tmp_path):
         "temporal_patch_size"] == 2)  # fmt: skip
     dst = tmp_path / "model"
     transfer.import_checkpoint(golden, dst, {"horizon": 64, "flow_width": 32})
-    from tokenizers import Tokenizer, models
-
-    vocab = {f"t{i}": i for i in range(open_package(dst).cfg.vocab_used)}
-    Tokenizer(models.WordLevel(vocab, unk_token="t0")).save(str(dst / "tokenizer.json"))
+    word_tokenizer(dst / "tokenizer.json")
     from interaction import Session
 
     session = Session.open(dst)

@@ -17,7 +17,8 @@ pytest.importorskip("transformers", reason="opt-in: make live")
 from interaction import decode  # noqa: E402
 from interaction.cache import empty_cache  # noqa: E402
 from interaction.interop import inkling_config, transfer  # noqa: E402
-from interaction.package import open_package, read_json  # noqa: E402
+from interaction.jsonfile import read_json  # noqa: E402
+from interaction.package import open_package  # noqa: E402
 
 _spec = importlib.util.spec_from_file_location(
     "oracle", Path(__file__).with_name("oracle.py")
@@ -35,7 +36,8 @@ def test_random_models_agree(seed, tmp_path):
     transfer.import_checkpoint(tmp_path / "theirs", tmp_path / "ours")
     package = open_package(tmp_path / "ours")
     cfg, params = package.cfg, package.params
-    at = inkling_config.placeholders(read_json(tmp_path / "theirs" / "config.json"))
+    path = tmp_path / "theirs" / "config.json"
+    at = inkling_config.placeholders(read_json(path), path)
     golden = np.load(tmp_path / "theirs" / "golden.npz")
     errors = {}
 

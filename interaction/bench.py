@@ -1,0 +1,219 @@
+"""How fast a model runs here, beside what this machine can do at all.
+
+    python -m interaction.bench --config=configs/nano.py --report=bench.json
+    python -m interaction.bench --config=configs/nano.py --checkpoint=nano --slots 1 4 16
+
+Measures, each after warm-up and interleaved so that a busy machine bends all alike: the
+machine's matrix products and memory copies; micro-turns with 1, 4, 16 sessions that hear
+speech; training steps. Figures are medians. Without --checkpoint the weights are random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from interaction import model, report
+from interaction.config import ModelConfig
+from interaction.counts import parts
+from interaction.data import world
+from interaction.errors import InputError, run_command
+from interaction.modality import waveform
+from interaction.modality.audio import TURN_SAMPLES
+from interaction.modality.text import Text
+from interaction.package import ASSETS, Package, open_package, tokenizer_path
+from interaction.params import initialise
+from interaction.session import Session
+from interaction.settings import load
+
+SIDE = 1024  # of the matrices that measure the machine
+TURNS = 40  # of speech that every session hears
+
+Step = Callable[[], Any]
+
+
+def _timed(step: Step) -> float:
+    """Milliseconds until a step's result exists."""
+    began = time.perf_counter()
+    jax.block_until_ready(step())
+    return 1e3 * (time.perf_counter() - began)
+
+
+def machine_steps(dtype: str) -> dict[str, tuple[Step, float, str]]:
+    """name -> (step, units of work in it, name of the rate)."""
+    x = jax.random.normal(jax.random.key(0), (SIDE, SIDE)).astype(dtype)
+    product = jax.jit(lambda a: a @ a)
+    big = jnp.zeros((64 << 20,), jnp.uint8)
+    copy = jax.jit(lambda a: a + 1)
+    return {
+        "product": (lambda: product(x), 2 * SIDE**3 / 1e9, "gflop_per_s"),
+        "copy": (lambda: copy(big), 2 * big.nbytes / 1e9, "gb_per_s"),
+    }
+
+
+def _package(config: Any, cfg: ModelConfig, checkpoint: str | None) -> Package:
+    if checkpoint:
+        package = open_package(checkpoint)
+        if package.cfg != cfg:
+            raise InputError(
+                f"--checkpoint={checkpoint} is of another config; give its own"
+            )
+        return package
+    params = initialise(model.specs(cfg), jax.random.key(0))
+    text = Text.open(tokenizer_path(config.name))
+    wave = waveform.load(ASSETS / "nano" / "waveform.safetensors")
+    return Package(cfg, params, text, wave, Path(config.name))
+
+
+def turn_steps(package: Package, slots: int) -> Step:
+    """A micro-turn of sessions that each hear their own dialogue, over and over."""
+    session = Session(package, slots)
+    heard = [
+        world.dialogue(0, i, "held_out_voices", turns=TURNS).user.reshape(-1, TURN_SAMPLES)
+        for i in range(min(slots, 4))
+    ]
+
+    def turns() -> Iterator[Any]:
+        k = 0
+        while True:
+            waves = [heard[s % len(heard)][k % TURNS] for s in range(slots)]
+            yield session.step(waves[0] if slots == 1 else waves)
+            k += 1
+
+    running = turns()
+    return lambda: next(running)
+
+
+def train_step(config: Any, cfg: ModelConfig) -> tuple[Step, int]:
+    """A training step on one batch, again and again; -> (step, its positions)."""
+    from interaction.data.pipeline import stack
+    from interaction.train import loop
+    from interaction.train.optimiser import optimiser
+    from interaction.train.state import create
+    from interaction.train.state import train_step as update
+
+    t = config.train
+    make, tx = loop.row_maker(config, cfg), optimiser(t)
+    batch = stack([make.map(i) for i in range(t.batch)])
+    state, key = create(cfg, tx, t.seed), jax.random.key(0)
+    weights = loop.loss_weights(t)
+
+    def step() -> Any:
+        nonlocal state
+        state, values = update(
+            state, batch, key, t.bias_rate, cfg=cfg, tx=tx, weights=weights, remat=t.remat
+        )
+        return values
+
+    return step, int(batch["n_valid"].sum())
+
+
+def measure(steps: dict[str, Step], repetitions: int, warm_up: int = 3) -> dict:
+    """Milliseconds of every step, interleaved. -> name -> float64 [repetitions]."""
+    for step in track(steps.values(), "warming up", transient=True):
+        for _ in range(warm_up):
+            _timed(step)
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in track(range(repetitions), "measuring", transient=True):
+        for name, step in steps.items():
+            times[name].append(_timed(step))
+    return {name: np.array(values) for name, values in times.items()}
+
+
+def _arguments() -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(
+        prog="python -m interaction.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", required=True, type=Path)
+    parser.add_argument("--checkpoint", help="weights of this config, in place of random")
+    parser.add_argument("--slots", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--repetitions", type=int, default=40)
+    parser.add_argument("--no-train", action="store_true", help="leave training out")
+    parser.add_argument("--report", type=Path)
+    return parser.parse_known_args()
+
+
+def run(
+    config: Any, checkpoint: str | None, slots: list[int], repetitions: int, train: bool
+) -> dict[str, Any]:
+    """The report's figures."""
+    cfg = ModelConfig.from_mapping(config.model.to_dict())
+    package = _package(config, cfg, checkpoint)
+    machine = machine_steps(cfg.dtype)
+    steps = {name: step for name, (step, _, _) in machine.items()}
+    steps |= {f"turn {n}": turn_steps(package, n) for n in slots}
+    positions = 0
+    if train:
+        steps["train"], positions = train_step(config, cfg)
+    times = measure(steps, repetitions)
+    limits = {
+        f"{name}_{rate}": round(work / float(np.median(times[name])) * 1e3, 1)
+        for name, (_, work, rate) in machine.items()
+    }
+    turns = []
+    for n in slots:
+        ms = report.percentiles(times[f"turn {n}"])
+        turns.append({
+            "slots": n,
+            "compute_ms": ms,
+            "sessions_in_real_time": round(n * 200 / ms["p50"], 1),
+        })  # fmt: skip
+    figures: dict[str, Any] = {"machine": limits, "turns": turns}
+    if train:
+        seconds = float(np.median(times["train"])) / 1e3
+        active = sum(part.active for part in parts(cfg))
+        gflop = 6 * active * positions / 1e9  # forward and backward; attention left out
+        figures["training"] = {
+            "step_s": round(seconds, 3),
+            "positions_per_s": round(positions / seconds, 1),
+            "gflop_per_s": round(gflop / seconds, 1),
+            "share_of_product_rate": round(
+                gflop / seconds / limits["product_gflop_per_s"], 3
+            ),
+        }
+    return figures
+
+
+def _show(figures: dict[str, Any]) -> None:
+    table = Table("what", "figure", box=None)
+    for name, value in figures["machine"].items():
+        table.add_row(f"machine: {name}", f"{value}")
+    for turn in figures["turns"]:
+        ms, real = turn["compute_ms"], turn["sessions_in_real_time"]
+        text = f"p50 {ms['p50']:.1f} ms, p99 {ms['p99']:.1f} ms; {real:g} in real time"
+        table.add_row(f"micro-turn, {turn['slots']} sessions", text)
+    for name, value in figures.get("training", {}).items():
+        table.add_row(f"training: {name}", f"{value}")
+    Console().print(table)
+
+
+def main() -> int:
+    args, overrides = _arguments()
+    if min(args.slots) < 1 or args.repetitions < 1:
+        raise InputError("--slots and --repetitions start at 1")
+    config = load(args.config, overrides)
+    if "train" not in config:
+        args.no_train = True
+    figures = run(config, args.checkpoint, args.slots, args.repetitions, not args.no_train)
+    _show(figures)
+    if args.report:
+        head = report.header("interaction.bench/1", config.to_dict())
+        report.write_report(args.report, head | figures)
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,38 @@
+"""The benchmark runs end to end and reports what it says; no figure is judged."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+TINY = Path(__file__).parent / "tiny.py"
+
+
+def bench(*args: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "interaction.bench", f"--config={TINY}", *args]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_report_has_every_part(tmp_path):
+    path = tmp_path / "bench.json"
+    done = bench("--slots", "1", "2", "--repetitions=2", f"--report={path}")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(path.read_text())
+    assert report["schema"] == "interaction.bench/1"
+    assert [turn["slots"] for turn in report["turns"]] == [1, 2]
+    for turn in report["turns"]:
+        expected = turn["slots"] * 200 / turn["compute_ms"]["p50"]
+        assert abs(turn["sessions_in_real_time"] - expected) < 0.1
+    assert report["training"]["positions_per_s"] > 0
+    assert 0 < report["training"]["share_of_product_rate"] < 1
+    assert report["machine"]["product_gflop_per_s"] > 0
+    assert "micro-turn, 2 sessions" in done.stdout
+
+
+def test_wrong_requests_are_one_line(tmp_path):
+    for args in (("--slots", "0"), ("--checkpoint=nano",), ("--config.model.nothing=1",)):
+        done = bench(*args)
+        assert done.returncode == 2, args
+        assert done.stderr.count("\n") == 1, done.stderr
