@@ -33,7 +33,7 @@ class Prompt(NamedTuple):
 
     ids: np.ndarray
     kind: np.ndarray
-    index: np.ndarray
+    row: np.ndarray
     dmel: np.ndarray
     patches: np.ndarray
 
@@ -68,7 +68,7 @@ def make_prompt(
     if dmel.size and dmel.max() >= cfg.mel_bins:
         raise InputError(f"dMel bins reach {dmel.max()}; there are {cfg.mel_bins}")
     kind = np.full(ids.shape, Kind.TEXT, np.int32)
-    index = np.zeros(ids.shape, np.int32)
+    row = np.zeros(ids.shape, np.int32)
     for what, token, rows, k in (
         ("audio", audio_token, dmel, Kind.AUDIO_IN),
         ("image", image_token, patches, Kind.PATCH),
@@ -81,8 +81,8 @@ def make_prompt(
                 f"{token}); give as many"
             )
         kind[here] = k
-        index = np.where(here, np.cumsum(here, 1) - 1, index)
-    return Prompt(ids.astype(np.int32), kind, index.astype(np.int32), dmel, patches)
+        row = np.where(here, np.cumsum(here, 1) - 1, row)
+    return Prompt(ids.astype(np.int32), kind, row.astype(np.int32), dmel, patches)
 
 
 def _rows(rows: np.ndarray, B: int, shape: tuple[int, ...], what: str) -> np.ndarray:
@@ -101,7 +101,7 @@ def as_block(cfg: ModelConfig, prompt: Prompt, a: int, b: int, width: int) -> Bl
     return Block(
         pad(prompt.kind),
         pad(prompt.ids),
-        pad(prompt.index),
+        pad(prompt.row),
         prompt.dmel,
         prompt.patches,
         np.zeros((B, 0, PATCH_DIM), np.float32),
@@ -135,6 +135,7 @@ def extend(
 ) -> tuple[Cache, jax.Array]:
     """-> logits after the block's last valid position, [B, vocab_used]."""
     out = model.forward(params, cfg, block, cache)
+    assert out.cache is not None  # one went in
     last = out.hidden[jnp.arange(len(block.n_valid)), block.n_valid - 1]
     return out.cache, model.logits(params, cfg, last)[:, : cfg.vocab_used]
 
@@ -187,5 +188,5 @@ def continuation(
         chosen = np.asarray(token)
         yield chosen
         if i + 1 < max_tokens:
-            now = nothing._replace(ids=chosen[:, None], kind=one * Kind.TEXT, index=one * 0)
+            now = nothing._replace(ids=chosen[:, None], kind=one * Kind.TEXT, row=one * 0)
             cache, logits = extend(params, cache, as_block(cfg, now, 0, 1, 1), cfg=cfg)

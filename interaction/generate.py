@@ -30,6 +30,7 @@ from interaction.errors import InputError, run_command
 from interaction.interop import inkling_config
 from interaction.modality import files
 from interaction.modality.audio import dmel
+from interaction.modality.text import Text
 from interaction.modality.video import patchify
 from interaction.package import Package, open_package, read_json
 
@@ -109,9 +110,9 @@ def _picture(path: Path | None, package: Package) -> np.ndarray | None:
         target = longest * (raw.get("rescale_image_frac") or 1)
         cap = raw.get("rescale_image_max_upscaled_long_edge", 2048)
         ratio = (min(target, max(cap, longest)) if cap else target) / longest
-        size = tuple(int(side * ratio + 0.5) for side in image.size)
-        if size != image.size:
-            image = image.resize(size, Image.Resampling.LANCZOS)
+        width, height = (int(side * ratio + 0.5) for side in image.size)
+        if (width, height) != image.size:
+            image = image.resize((width, height), Image.Resampling.LANCZOS)
     still = np.asarray(image, np.uint8)
     return patchify(np.stack([still] * package.cfg.patch_frames), package.cfg.patch)
 
@@ -156,18 +157,19 @@ def _count(rows: np.ndarray | None) -> int:
     return rows.shape[-2] if rows.ndim < 5 else rows.shape[-5]
 
 
-def _stream(package: Package, tokens: Iterator[np.ndarray], stop: tuple[int, ...]) -> int:
+def _stream(text: Text, tokens: Iterator[np.ndarray], stop: tuple[int, ...]) -> int:
     """Print as it comes; a character of several tokens waits until it is whole."""
-    ids, shown = [], 0
+    ids: list[int] = []
+    shown = 0
     for chosen in tokens:
         if int(chosen[0]) in stop:
             break
         ids.append(int(chosen[0]))
-        text = package.text.decode(ids)
-        if not text.endswith("\N{REPLACEMENT CHARACTER}"):
-            sys.stdout.write(text[shown:])
+        written = text.decode(ids)
+        if not written.endswith("\N{REPLACEMENT CHARACTER}"):
+            sys.stdout.write(written[shown:])
             sys.stdout.flush()
-            shown = len(text)
+            shown = len(written)
     sys.stdout.write("\n")
     return len(ids)
 
@@ -212,7 +214,7 @@ def main() -> int:
         print(" ".join(str(int(t[0])) for t in tokens))
         return 0
     began = time.monotonic()
-    n = _stream(package, tokens, source.stop)
+    n = _stream(package.text, tokens, source.stop)
     print(f"{n} tokens, {time.monotonic() - began:.1f} s", file=sys.stderr)
     return 0
 
