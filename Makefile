@@ -27,7 +27,7 @@ help:
 	@echo "make demo    a recorded person talks with the shipped checkpoint -> demo/"
 	@echo "make test    install and run the tests"
 	@echo "make live    compare with transformers on random models (installs torch)"
-	@echo "make lint    style and errors, by ruff"
+	@echo "make lint    style, errors and types, by ruff and mypy"
 	@echo "make clean   remove the environment, caches and demo/"
 	@echo "PYTHON=...   the interpreter to build .venv with (3.11 or later)"
 
@@ -42,12 +42,13 @@ test: $(VENV)/.stamp-dev
 live: $(VENV)/.stamp-interop
 	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 -rA tests/interop/test_live.py $(ARGS)
 
-lint: $(VENV)/.stamp-lint
+lint: $(VENV)/.stamp-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -70,16 +71,11 @@ $(VENV)/.stamp-run: setup.py | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.stamp-dev: setup.py | $(VENV)/bin/python
-	@echo "installing interaction and its test tools into $(VENV)"
+	@echo "installing interaction, test tools and linters into $(VENV)"
 	@$(PIP) install --use-pep517 -e '.[dev]'
-	@touch $@ $(VENV)/.stamp-run $(VENV)/.stamp-lint
+	@touch $@ $(VENV)/.stamp-run
 
 $(VENV)/.stamp-interop: setup.py | $(VENV)/bin/python
 	@echo "installing interaction, torch and transformers into $(VENV)"
 	@$(PIP) install --use-pep517 -e '.[dev,interop]'
-	@touch $@ $(VENV)/.stamp-run $(VENV)/.stamp-dev $(VENV)/.stamp-lint
-
-$(VENV)/.stamp-lint: setup.py | $(VENV)/bin/python
-	@echo "installing ruff into $(VENV)"
-	@$(PIP) install 'ruff>=0.9'
-	@touch $@
+	@touch $@ $(VENV)/.stamp-run $(VENV)/.stamp-dev

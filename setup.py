@@ -3,10 +3,11 @@
 from setuptools import find_packages, setup
 
 EXTRAS = {
-    # Tests, linting, and what the tests execute (the notebooks).
+    # Tests, linting and type checks, and what the tests execute (the notebooks).
     "dev": [
         "hypothesis>=6.100",
         "ipykernel>=6.29",
+        "mypy>=1.11",
         "nbclient>=0.10",
         "nbformat>=5.10",
         "pytest>=8",

@@ -146,6 +146,7 @@ def _score_answer(
     tally: Tally,
 ) -> bool:
     """-> whether the words are exactly right (and, for a timed word, on time)."""
+    assert exchange.answer is not None and exchange.onset is not None  # a question
     task = ANSWERED[exchange.task]
     right = words(turns, t0, end) == exchange.answer.split()
     if task == "timed":

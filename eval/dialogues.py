@@ -103,9 +103,11 @@ def mel_error(answer: Answer, wave: np.ndarray) -> float | None:
 def run_split(session: Session, split: str, args: argparse.Namespace) -> dict:
     """Play and score `args.n` dialogues of a split. -> figures of the report."""
     templates = WordTemplates({w: agent_speech([w]).wave for w in AGENT_WORDS})
-    tally, words, errors = Tally(), [], []
+    tally = Tally()
+    words: list[tuple[str, str]] = []
+    errors: list[float | None] = []
     firsts = range(0, args.n, session.slots)
-    for first in track(firsts, description=split, disable=None):
+    for first in track(firsts, description=split):
         every = [
             world.dialogue(args.seed, first + i, split=split, turns=args.turns, echo=False)
             for i in range(session.slots)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -20,7 +20,11 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
-def bootstrap(values: Sequence[float], statistic, seed: int = 0) -> tuple[float, float]:
+def bootstrap(
+    values: np.ndarray | Sequence[float],
+    statistic: Callable[[np.ndarray], float],
+    seed: int = 0,
+) -> tuple[float, float]:
     """95% percentile bootstrap interval of `statistic` over 1,000 resamples."""
     if not len(values):
         return math.nan, math.nan

@@ -28,33 +28,33 @@ class TurnInput:
 
 
 @dataclass
-class _Row:
+class _Positions:
     kind: list[int] = field(default_factory=list)
     token: list[int] = field(default_factory=list)
-    index: list[int] = field(default_factory=list)
+    row: list[int] = field(default_factory=list)
 
-    def add(self, kind: Kind, token: int, index: int = 0) -> None:
+    def add(self, kind: Kind, token: int, row: int = 0) -> None:
         self.kind.append(int(kind))
         self.token.append(token)
-        self.index.append(index)
+        self.row.append(row)
 
 
-def _row(cfg: ModelConfig, turn: TurnInput) -> _Row:
-    row, at = _Row(), cfg.controls_at
+def _positions(cfg: ModelConfig, turn: TurnInput) -> _Positions:
+    slot, at = _Positions(), cfg.controls_at
     if not turn.live:
-        return row
-    row.add(Kind.TURN, at + Kind.TURN)
+        return slot
+    slot.add(Kind.TURN, at + Kind.TURN)
     if turn.text:
-        row.add(Kind.TEXT_IN, at + turn.channel)
+        slot.add(Kind.TEXT_IN, at + turn.channel)
         for token in turn.text[:MAX_TEXT_IN]:
-            row.add(Kind.TEXT_IN, token)
+            slot.add(Kind.TEXT_IN, token)
     if turn.patches is not None:
-        row.add(Kind.IMG, at + Kind.IMG)
+        slot.add(Kind.IMG, at + Kind.IMG)
         for i in range(len(turn.patches)):
-            row.add(Kind.PATCH, at + Kind.PATCH, i)
+            slot.add(Kind.PATCH, at + Kind.PATCH, i)
     for i in range(AUDIO_PER_TURN):
-        row.add(Kind.AUDIO_IN, at + Kind.AUDIO_IN, i)
-    return row
+        slot.add(Kind.AUDIO_IN, at + Kind.AUDIO_IN, i)
+    return slot
 
 
 def sizes(cfg: ModelConfig) -> tuple[tuple[int, int], ...]:
@@ -65,26 +65,26 @@ def sizes(cfg: ModelConfig) -> tuple[tuple[int, int], ...]:
 
 def pack_turn(cfg: ModelConfig, turns: Sequence[TurnInput]) -> Block:
     """The smallest block that holds every slot's turn, valid positions to the left."""
-    rows = [_row(cfg, turn) for turn in turns]
+    slots = [_positions(cfg, turn) for turn in turns]
     video = any(turn.live and turn.patches is not None for turn in turns)
-    longest = max(len(row.kind) for row in rows)
+    longest = max(len(slot.kind) for slot in slots)
     T, P = sizes(cfg)[int(video or longest > SHORT)]
-    B = len(rows)
+    B = len(slots)
     kind = np.zeros((B, T), np.int32)
     token = np.full((B, T), cfg.controls_at, np.int32)
-    index = np.zeros((B, T), np.int32)
+    row = np.zeros((B, T), np.int32)
     patches = np.zeros((B, P, 2, cfg.patch, cfg.patch, 3), np.float32)
-    for b, (row, turn) in enumerate(zip(rows, turns, strict=True)):
-        n = len(row.kind)
-        kind[b, :n], token[b, :n], index[b, :n] = row.kind, row.token, row.index
+    for b, (slot, turn) in enumerate(zip(slots, turns, strict=True)):
+        n = len(slot.kind)
+        kind[b, :n], token[b, :n], row[b, :n] = slot.kind, slot.token, slot.row
         if turn.live and turn.patches is not None:
             patches[b, : len(turn.patches)] = turn.patches
     return Block(
         kind,
         token,
-        index,
+        row,
         np.stack([turn.dmel for turn in turns]),
         patches,
         np.zeros((B, 0, AUDIO_PER_TURN * MELS), np.float32),
-        np.array([len(row.kind) for row in rows], np.int32),
+        np.array([len(slot.kind) for slot in slots], np.int32),
     )

@@ -175,7 +175,9 @@ class ModelConfig:
         for key in values:
             if key not in known:
                 raise InputError(f"unknown key model.{key}; see interaction/config.py")
-        items = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        items: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
         try:
             return cls(**items)
         except TypeError as error:

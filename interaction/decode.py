@@ -33,7 +33,7 @@ class Prompt(NamedTuple):
 
     ids: np.ndarray
     kind: np.ndarray
-    index: np.ndarray
+    row: np.ndarray
     dmel: np.ndarray
     patches: np.ndarray
 
@@ -72,7 +72,7 @@ def make_prompt(
             f"dMel bins reach from {dmel.min()} to {dmel.max()}; use 0..{cfg.mel_bins - 1}"
         )
     kind = np.full(ids.shape, Kind.TEXT, np.int32)
-    index = np.zeros(ids.shape, np.int32)
+    row = np.zeros(ids.shape, np.int32)
     for what, token, rows, k in (
         ("audio", audio_token, dmel, Kind.AUDIO_IN),
         ("image", image_token, patches, Kind.PATCH),
@@ -85,8 +85,8 @@ def make_prompt(
                 f"{token}); give as many"
             )
         kind[here] = k
-        index = np.where(here, np.cumsum(here, 1) - 1, index)
-    return Prompt(ids.astype(np.int32), kind, index.astype(np.int32), dmel, patches)
+        row = np.where(here, np.cumsum(here, 1) - 1, row)
+    return Prompt(ids.astype(np.int32), kind, row.astype(np.int32), dmel, patches)
 
 
 def _rows(rows: np.ndarray, B: int, shape: tuple[int, ...], what: str) -> np.ndarray:
@@ -102,7 +102,7 @@ def as_block(cfg: ModelConfig, prompt: Prompt, a: int, b: int, width: int) -> Bl
     """Positions a..b of a prompt in a block of `width`, with the rows that they need."""
     B = len(prompt.ids)
     pad = lambda x: np.pad(x[:, a:b], ((0, 0), (0, width - (b - a))))  # noqa: E731
-    index, parts = pad(prompt.index), []
+    row, parts = pad(prompt.row), []
     for rows, kind in ((prompt.dmel, Kind.AUDIO_IN), (prompt.patches, Kind.PATCH)):
         here = pad(prompt.kind) == kind
         if not here.any():
@@ -111,15 +111,17 @@ def as_block(cfg: ModelConfig, prompt: Prompt, a: int, b: int, width: int) -> Bl
         # A session's first row in this block and as many as a block can need, so that
         # all blocks are of one shape.
         n = min(width, rows.shape[1])
-        first = np.where(here, index, rows.shape[1]).min(1)
+        first = np.where(here, row, rows.shape[1]).min(1)
         first = np.minimum(first, rows.shape[1] - n)
-        index = np.where(here, index - first[:, None], index)
+        row = np.where(here, row - first[:, None], row)
         parts.append(np.stack([r[f : f + n] for r, f in zip(rows, first, strict=True)]))
+    dmel, patches = parts
     return Block(
         pad(prompt.kind),
         pad(prompt.ids),
-        index,
-        *parts,
+        row,
+        dmel,
+        patches,
         np.zeros((B, 0, PATCH_DIM), np.float32),
         np.full((B,), b - a, np.int32),
     )
@@ -151,6 +153,7 @@ def extend(
 ) -> tuple[Cache, jax.Array]:
     """-> logits after the block's last valid position, [B, vocab_used]."""
     out = model.forward(params, cfg, block, cache)
+    assert out.cache is not None  # one went in
     last = out.hidden[jnp.arange(len(block.n_valid)), block.n_valid - 1]
     return out.cache, model.logits(params, cfg, last)[:, : cfg.vocab_used]
 
@@ -203,5 +206,5 @@ def continuation(
         chosen = np.asarray(token)
         yield chosen
         if i + 1 < max_tokens:
-            now = nothing._replace(ids=chosen[:, None], kind=one * Kind.TEXT, index=one * 0)
+            now = nothing._replace(ids=chosen[:, None], kind=one * Kind.TEXT, row=one * 0)
             cache, logits = extend(params, cache, as_block(cfg, now, 0, 1, 1), cfg=cfg)

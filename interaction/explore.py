@@ -82,28 +82,36 @@ def replay_block(
     inputs: what each micro-turn brought; frames: what it emitted, one slot's
     (`Output.frame`). -> numpy arrays, batch of 1, every position valid.
     """
-    kind, token, index, patches, voice = [], [], [], [], []
+    kind: list[np.ndarray] = []
+    token: list[np.ndarray] = []
+    row: list[np.ndarray] = []
+    patches: list[np.ndarray] = []
+    voice: list[np.ndarray] = []
     for k, (turn, frame) in enumerate(zip(inputs, frames, strict=True)):
         packed = pack_turn(cfg, [turn])
         n, m = int(packed.n_valid[0]), int(frame.n)
-        kinds, out_kinds = packed.kind[0, :n], frame.kind[:m]
-        rows = packed.index[0, :n]
+        kinds, out_kinds = np.asarray(packed.kind[0, :n]), np.asarray(frame.kind[:m])
+        rows = packed.row[0, :n]
         rows = np.where(kinds == Kind.AUDIO_IN, rows + AUDIO_PER_TURN * k, rows)
         rows = np.where(kinds == Kind.PATCH, rows + len(patches), rows)
         spoken = out_kinds == Kind.AUDIO_OUT
         out_rows = np.where(spoken, np.cumsum(spoken) - 1 + len(voice), 0)
         kind += [kinds, out_kinds]
-        token += [packed.token[0, :n], frame.token[:m]]
-        index += [rows, out_rows]
+        token += [np.asarray(packed.token[0, :n]), np.asarray(frame.token[:m])]
+        row += [rows, out_rows]
         patches += [] if turn.patches is None or not turn.live else [*turn.patches]
         voice += [*frame.patches[: spoken.sum()]]
-    flat = [np.concatenate(x).astype(np.int32)[None] for x in (kind, token, index)]
+    kind_1T, token_1T, row_1T = (
+        np.concatenate(x).astype(np.int32)[None] for x in (kind, token, row)
+    )
     return Block(
-        *flat,
+        kind_1T,
+        token_1T,
+        row_1T,
         np.concatenate([turn.dmel for turn in inputs])[None],
         np.array(patches, np.float32).reshape(1, -1, 2, cfg.patch, cfg.patch, 3),
         np.array(voice, np.float32).reshape(1, -1, PATCH_DIM),
-        np.array([flat[0].shape[1]], np.int32),
+        np.array([kind_1T.shape[1]], np.int32),
     )
 
 
@@ -226,7 +234,7 @@ def flow_path(
     mine = np.flatnonzero((turn == turn[at]) & np.isin(block.kind[0], EMITTED))
     key = jax.random.fold_in(jax.random.key(seed), turn[at])
     noise = jax.random.normal(jax.random.fold_in(key, at - mine[0]), (PATCH_DIM,))
-    row = block.index[0, at]
+    row = block.row[0, at]
     voiced = turn[block.kind[0] == Kind.AUDIO_OUT]
     goes_on = row > 0 and turn[at] - voiced[row - 1] <= 1
     previous = block.voice[0, row - 1] if goes_on else np.zeros(PATCH_DIM, np.float32)

@@ -15,25 +15,25 @@ from interaction.grammar import CONTROLS, Kind
 from interaction.layers import attention, conv, embed, flow, hmlp, moe
 from interaction.layers.attention import MASKED
 from interaction.layers.norm import rms_norm
-from interaction.params import Params, Spec, normal, ones, repeat
+from interaction.params import Array, Params, Spec, normal, ones, repeat
 
 
 class Block(NamedTuple):
     """A run of positions of B sessions, valid ones packed to the left.
 
-    kind, token: int32 [B, T]. `index` [B, T]: for AUDIO_IN, PATCH and AUDIO_OUT
+    kind, token: int32 [B, T]. `row` [B, T]: for AUDIO_IN, PATCH and AUDIO_OUT
     positions, the row of `dmel`, `patches` or `voice` that the position is made of.
     dmel: uint8 [B, A, mels]; patches: float32 [B, P, 2, 40, 40, 3]; voice: standardised mel
     patches float32 [B, O, 320]; n_valid: int32 [B].
     """
 
-    kind: jax.Array
-    token: jax.Array
-    index: jax.Array
-    dmel: jax.Array
-    patches: jax.Array
-    voice: jax.Array
-    n_valid: jax.Array
+    kind: Array
+    token: Array
+    row: Array
+    dmel: Array
+    patches: Array
+    voice: Array
+    n_valid: Array
 
 
 class Output(NamedTuple):
@@ -96,18 +96,19 @@ def embed_block(params: Params, cfg: ModelConfig, block: Block) -> jax.Array:
     """Positions to their embeddings, by kind. -> [B, T, D]."""
 
     def place(x_BTD: jax.Array, kind: Kind, rows_BMD: jax.Array) -> jax.Array:
-        index = jnp.clip(block.index, 0, rows_BMD.shape[1] - 1)[..., None]
+        index = jnp.clip(block.row, 0, rows_BMD.shape[1] - 1)[..., None]
         rows = jnp.take_along_axis(rows_BMD, index, axis=1)
         return jnp.where((block.kind == kind)[..., None], rows, x_BTD)
 
     p = params["embed"]
-    x = embed.tokens(p, cfg, block.token)
+    x = embed.tokens(p, cfg, jnp.asarray(block.token))
     if block.dmel.shape[1]:
-        x = place(x, Kind.AUDIO_IN, embed.audio(p, cfg, block.dmel))
+        x = place(x, Kind.AUDIO_IN, embed.audio(p, cfg, jnp.asarray(block.dmel)))
     if block.patches.shape[1]:
-        x = place(x, Kind.PATCH, hmlp.hmlp(p["hmlp"], cfg, block.patches))
+        patches = jnp.asarray(block.patches)
+        x = place(x, Kind.PATCH, hmlp.hmlp(p["hmlp"], cfg, patches))
     if block.voice.shape[1]:
-        x = place(x, Kind.AUDIO_OUT, embed.voice(p, cfg, block.voice))
+        x = place(x, Kind.AUDIO_OUT, embed.voice(p, cfg, jnp.asarray(block.voice)))
     return x
 
 
@@ -133,7 +134,7 @@ def _layer(
     else:
         h, routing = moe.moe(params["mlp"], cfg, h)
     h, mlp_tail = conv.short_conv(h, params["mlp_conv"], mlp_tail, n_valid)
-    new = None if state is None else LayerState(ring, attn_tail, mlp_tail)
+    new = None if ring is None else LayerState(ring, attn_tail, mlp_tail)
     return x + h, new, routing
 
 
@@ -161,7 +162,8 @@ def forward(
     params = cast(params, cfg)
     x = embed_block(params, cfg, block)
     start = jnp.zeros((B,), jnp.int32) if cache is None else cache.cursor
-    valid = (jnp.arange(T) < block.n_valid[:, None]).reshape(-1).astype(jnp.float32)
+    n_valid = jnp.asarray(block.n_valid)
+    valid = (jnp.arange(T) < n_valid[:, None]).reshape(-1).astype(jnp.float32)
     loads, captures, runs = [], [], []
 
     for s, segment in enumerate(cfg.segments):
@@ -172,9 +174,7 @@ def forward(
             for i, kind in enumerate(pattern):
                 run = jax.checkpoint(_layer, static_argnums=(1, 2)) if remat else _layer
                 state = None if states is None else states[i]
-                x, state, routing = run(
-                    weights[i], cfg, kind, x, start, block.n_valid, state
-                )
+                x, state, routing = run(weights[i], cfg, kind, x, start, n_valid, state)
                 new.append(state)
                 if routing is not None:
                     load.append(moe.load(routing, valid, cfg.experts))
@@ -197,7 +197,7 @@ def forward(
             captures += [jax.tree.map(lambda a, r=r: a[r], layer) for layer in seen]
 
     if cache is not None:
-        cache = Cache(start + block.n_valid, tuple(runs))
+        cache = Cache(start + n_valid, tuple(runs))
     hidden = rms_norm(x, params["norm"], cfg.norm_eps)
     return Output(hidden, cache, jnp.concatenate(loads), captures if capture else None)
 

@@ -7,12 +7,14 @@ axes (which `interaction.parallel` maps to a mesh).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+Array = jax.Array | np.ndarray  # on the device or not: what `jax.jit` takes
 Params = dict[str, Any]
 Init = Callable[[jax.Array, tuple[int, ...]], jax.Array]
 
@@ -85,7 +87,7 @@ def count(specs: Any) -> int:
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     """Nested dicts and lists to one dict with dotted names."""
     if isinstance(tree, dict):
-        items = tree.items()
+        items: Iterable[tuple[str, Any]] = tree.items()
     elif isinstance(tree, list | tuple) and not is_spec(tree):
         items = ((str(i), node) for i, node in enumerate(tree))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ class CompileCounter:
     def __exit__(self, *_: object) -> None:
         jax.monitoring.unregister_event_duration_listener(self._listen)
 
-    def _listen(self, event: str, duration_s: float, **_: Any) -> None:
+    def _listen(self, event: str, duration_secs: float, **_: Any) -> None:
         self.count += event == _COMPILED
 
 
@@ -77,7 +76,7 @@ class Recording:
         """End the files; the last frame plays after the last input."""
         if kind is None:
             self._write(np.zeros_like(self._playing))
-        for file, _ in self._files:
+        for file, _channels in self._files:
             file.close()
 
     def _write(self, user: np.ndarray) -> None:
@@ -110,8 +109,4 @@ class Recording:
 
 
 def _plain_event(event: Any) -> dict[str, Any]:
-    if dataclasses.is_dataclass(event):
-        event = dataclasses.asdict(event)
-    else:
-        event = event._asdict()
-    return {key: event[key] for key in ("t_s", "lane", "kind", "text")}
+    return {key: getattr(event, key) for key in ("t_s", "lane", "kind", "text")}

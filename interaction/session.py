@@ -6,10 +6,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from interaction import step as device
 from interaction.blocks import TurnInput, pack_turn, sizes
@@ -82,6 +84,7 @@ class Session:
             )
         keep_freed_memory()
         self.package = package
+        self._text = package.text
         self.slots = slots
         self.turn_ms = round(1000 * TURN_S)
         self._seeds = np.arange(seed, seed + slots)
@@ -163,6 +166,22 @@ class Session:
         )
         return jax.device_get((heard, frame))
 
+    @overload
+    def step(
+        self,
+        audio: np.ndarray,
+        frames: np.ndarray | None = None,
+        text: str | None = None,
+    ) -> Output: ...
+
+    @overload
+    def step(
+        self,
+        audio: Sequence[np.ndarray],
+        frames: Sequence[np.ndarray | None] | None = None,
+        text: Sequence[str | None] | None = None,
+    ) -> list[Output]: ...
+
     def step(
         self,
         audio: np.ndarray | Sequence[np.ndarray],
@@ -177,15 +196,15 @@ class Session:
         other shapes or on samples that are not finite.
         """
         single = self.slots == 1
-        waves = [audio] if single else list(audio)
+        given = [audio] if single else list(audio)
         pairs = [frames] if single else self._per_slot(frames, "frames")
         texts = [text] if single else self._per_slot(text, "text")
-        if len(waves) != self.slots:
-            raise InputError(f"step: {len(waves)} audio inputs for {self.slots} slots")
+        if len(given) != self.slots:
+            raise InputError(f"step: {len(given)} audio inputs for {self.slots} slots")
         began = time.perf_counter()
         # All inputs are checked before any slot moves: a bad one must not leave its
         # neighbours half a turn ahead.
-        waves = [_checked(wave) for wave in waves]
+        waves = [_checked(wave) for wave in given]
         patches = [self._look(slot, pair) for slot, pair in enumerate(pairs)]
         turns = [
             self._turn_input(slot, *each)
@@ -199,7 +218,7 @@ class Session:
         self.turn += 1
         return outputs[0] if single else outputs
 
-    def _per_slot(self, given: object, name: str) -> list:
+    def _per_slot(self, given: Sequence | np.ndarray | None, name: str) -> list[Any]:
         if given is None:
             return [None] * self.slots
         if isinstance(given, str | np.ndarray) or len(given) != self.slots:
@@ -208,7 +227,7 @@ class Session:
             )
         return list(given)
 
-    def _look(self, slot: int, pair: np.ndarray | None) -> np.ndarray | None:
+    def _look(self, slot: int, pair: ArrayLike | None) -> np.ndarray | None:
         """Patches of a pair of frames, if it is time to look."""
         cfg = self.config
         if pair is None or self.turn < self._next_look[slot]:
@@ -226,18 +245,20 @@ class Session:
             self._next_look[slot] = self.turn + self.config.frame_period
         waiting = self._waiting[slot]
         if text:
-            waiting += self.package.text.word(text.strip())
+            waiting += self._text.word(text.strip())
         now, self._waiting[slot] = waiting[:MAX_TEXT_IN], waiting[MAX_TEXT_IN:]
         return TurnInput(self._ears[slot].push(wave), patches, tuple(now))
 
     def _output(
         self, slot: int, heard: device.Heard, frame: device.Frame, compute_ms: float
     ) -> Output:
-        cfg, decode = self.config, self.package.text.decode
+        cfg, decode = self.config, self._text.decode
         plays = (self.turn + 1) * TURN_S
         events: list[Event] = []
         words = []
-        ended = self._heard[slot].push(heard.token[slot], heard.probability[slot])
+        ended = self._heard[slot].push(
+            np.asarray(heard.token[slot]), np.asarray(heard.probability[slot])
+        )
         for token, position in ended:
             word = decode([token]).strip() if token < cfg.controls_at else ""
             if word:
@@ -255,7 +276,7 @@ class Session:
             events.append(Event(at, "agent", "text", text.strip()))
         self._events[slot] += events
         return Output(
-            frame.audio[slot],
+            np.asarray(frame.audio[slot]),
             text,
             tuple(words),
             tuple(events),
@@ -265,7 +286,7 @@ class Session:
         )
 
 
-def _checked(audio: np.ndarray) -> np.ndarray:
+def _checked(audio: ArrayLike) -> np.ndarray:
     wave = np.asarray(audio, np.float32)
     if wave.shape != (TURN_SAMPLES,):
         raise InputError(

@@ -22,6 +22,8 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> ConfigDict:
     if not path.is_file():
         raise InputError(f"no config at {path}; the shipped ones are in configs/")
     spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"config {path} is no .py file; the shipped ones are in configs/")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

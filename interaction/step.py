@@ -21,7 +21,7 @@ from interaction.layers import flow
 from interaction.modality import waveform
 from interaction.modality.audio import HOP, MELS, PATCH_DIM, PATCH_FRAMES
 from interaction.model import Block
-from interaction.params import Params
+from interaction.params import Array, Params
 
 
 class State(NamedTuple):
@@ -44,8 +44,8 @@ class State(NamedTuple):
 class Heard(NamedTuple):
     """The heard head at this turn's AUDIO_IN positions, [B, 4] each."""
 
-    token: jax.Array
-    probability: jax.Array
+    token: Array
+    probability: Array
 
 
 class Frame(NamedTuple):
@@ -56,12 +56,12 @@ class Frame(NamedTuple):
     [B, 4, 320]; audio: float32 [B, 3200].
     """
 
-    kind: jax.Array
-    token: jax.Array
-    logp: jax.Array
-    n: jax.Array
-    patches: jax.Array
-    audio: jax.Array
+    kind: Array
+    token: Array
+    logp: Array
+    n: Array
+    patches: Array
+    audio: Array
 
 
 def empty_state(cfg: ModelConfig, slots: int, seeds: np.ndarray) -> State:
@@ -82,7 +82,7 @@ def session_keys(seed_B: jax.Array) -> jax.Array:
     return jax.vmap(lambda s: jax.random.key_data(jax.random.key(s)))(seed_B)
 
 
-def _rows(mask_B: jax.Array, new, old):
+def _rows(mask_B: Array, new, old):
     """Per slot: `new` where the mask is true. Trees of arrays with slots first."""
 
     def pick(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -118,6 +118,7 @@ def ingest(
 ) -> tuple[State, Heard]:
     """Prefill one input block. Slots with n_valid = 0 sit this micro-turn out."""
     out = model.forward(params, cfg, block, state.cache)
+    assert out.cache is not None  # one went in
     rows = jnp.arange(block.kind.shape[0])
     last = jnp.maximum(block.n_valid - 1, 0)
     hidden = _rows(block.n_valid > 0, out.hidden[rows, last], state.hidden)
@@ -200,6 +201,7 @@ def _substep(
         live.astype(jnp.int32),
     )
     out = model.forward(params, cfg, block, c.cache)
+    assert out.cache is not None  # one went in
 
     slot = jnp.clip(AUDIO_PER_TURN - c.audio_left, 0, AUDIO_PER_TURN - 1)
     rows = jnp.arange(B)
@@ -245,7 +247,10 @@ def _voice(
     def speak() -> tuple[waveform.State, jax.Array]:
         mel = flow.unstandardise(params["flow"], patches)
         mel = mel.reshape(B, AUDIO_PER_TURN, PATCH_FRAMES, MELS)
-        one = lambda w, m: waveform.decode_patch(wave_params, w, m)  # noqa: E731
+
+        def one(w: waveform.State, m: jax.Array) -> tuple[waveform.State, jax.Array]:
+            return waveform.decode_patch(wave_params, w, m)
+
         after, audio = jax.lax.scan(one, wave, jnp.moveaxis(mel, 1, 0))
         return after, jnp.moveaxis(audio, 0, 1).reshape(B, -1)
 

@@ -12,7 +12,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -196,7 +196,7 @@ def _run(
         }
         head = report.header(SCHEMA, config)
         report.write_report(final[options.report], head | figures)
-    if options.timeline:
+    if options.timeline and mix is not None:
         _draw(timeline, final[options.timeline], mix, recording, session, options)
     return _summary(figures)
 
@@ -232,7 +232,8 @@ def _converse(options, session, blocks, typed, recording, compiles) -> None:
             # A caller does not wait for a compiler: run it before the clock starts.
             session.step(audio=np.zeros(turn_samples, np.float32))
             session.reset()
-        speaker = source = None
+        speaker = None
+        source: Iterable[np.ndarray] | None = None
         if options.play or options.mic:
             from interaction.live import Microphone, Speaker
 

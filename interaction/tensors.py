@@ -243,7 +243,7 @@ class ShardWriter:
             raise ValueError(f"{name}: {rows.dtype}{rows.shape} into {entry}")
         file, at = self._at[name]
         row_bytes = entry.nbytes // max(entry.shape[0], 1) if entry.shape else 0
-        data = memoryview(np.ascontiguousarray(rows).view(np.uint8).reshape(-1))
+        data = np.ascontiguousarray(rows).view(np.uint8).reshape(-1).data
         at += first * row_bytes
         while data:
             written = os.pwrite(self._files[file], data, at)

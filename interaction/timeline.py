@@ -47,10 +47,14 @@ _FONT = 8.0
 class Event(Protocol):
     """What is drawn of an event; `interaction.session.Event` has these fields."""
 
-    t_s: float
-    lane: str
-    kind: str
-    text: str
+    @property
+    def t_s(self) -> float: ...
+    @property
+    def lane(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def text(self) -> str: ...
 
 
 def row_seconds(total_s: float) -> float:

@@ -6,7 +6,7 @@ disk layer n's tensors are `layers.n.…`, so that a file outlives any regroupin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import jax
@@ -19,7 +19,7 @@ from interaction.errors import InputError
 from interaction.params import Params, Spec, flatten, unflatten_like
 from interaction.tensors import CODES, Entry, ShardWriter, TensorFiles, plan_shards
 
-Shardings = dict[str, jax.sharding.Sharding]  # by name in memory
+Shardings = Mapping[str, jax.sharding.Sharding]  # by name in memory
 
 
 def names_on_disk(cfg: ModelConfig, name: str) -> list[str]:
@@ -36,7 +36,7 @@ def names_on_disk(cfg: ModelConfig, name: str) -> list[str]:
 
 def specs_on_disk(cfg: ModelConfig) -> dict[str, Spec]:
     """Every tensor of a model's file, layers in order."""
-    flat = {}
+    flat: dict[str, Spec] = {}
     for name, spec in flatten(model.specs(cfg)).items():
         names = names_on_disk(cfg, name)
         if name.startswith("layers."):  # without the repeat axis
@@ -70,7 +70,11 @@ def load(
         if shardings is None:
             flat[name] = jnp.asarray(read((slice(None),) * len(spec.shape)))
         else:
-            flat[name] = jax.make_array_from_callback(spec.shape, shardings[name], read)
+            flat[name] = jax.make_array_from_callback(
+                spec.shape,
+                shardings[name],
+                read,  # type: ignore[arg-type]  # an index of None is declared, never passed
+            )
     return unflatten_like(model.specs(cfg), flat)
 
 
@@ -94,7 +98,7 @@ def arrays(params: Params, cfg: ModelConfig) -> Iterator[tuple[str, np.ndarray]]
 
 def save(directory: Path, cfg: ModelConfig, params: Params) -> None:
     """Write the tensors of a model into a directory, in their own dtypes."""
-    dtypes = {}
+    dtypes: dict[str, str] = {}
     for name, array in flatten(params).items():
         dtypes |= dict.fromkeys(names_on_disk(cfg, name), CODES[np.dtype(array.dtype)])
     specs = specs_on_disk(cfg)

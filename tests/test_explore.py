@@ -63,7 +63,7 @@ def test_replay_holds_every_turn(talk):
     session, conversation, seen = talk
     block, cfg = seen.block, session.config
     kinds = block.kind[0]
-    rows = {k: block.index[0, kinds == k] for k in (Kind.AUDIO_IN, Kind.PATCH)}
+    rows = {k: block.row[0, kinds == k] for k in (Kind.AUDIO_IN, Kind.PATCH)}
     assert (np.bincount(explore.turn_of(block)[kinds == Kind.AUDIO_IN]) == 4).all()
     assert (rows[Kind.AUDIO_IN] == np.arange(4 * TURNS)).all()
     assert (rows[Kind.PATCH] == np.arange(3 * cfg.patches_per_frame)).all()
@@ -125,7 +125,7 @@ def test_flow_path_ends_in_the_spoken_patch(talk):
         path = explore.flow_path(params, cfg, seen, at, seed=SEED)
         assert path.shape == (cfg.flow_steps + 1, 4, 80)
         last = flow.standardise(params["flow"], path[-1].reshape(-1))
-        np.testing.assert_allclose(last, block.voice[0, block.index[0, at]], atol=1e-3)
+        np.testing.assert_allclose(last, block.voice[0, block.row[0, at]], atol=1e-3)
 
 
 def test_flow_path_is_guided_as_the_session_is(talk):

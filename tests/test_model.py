@@ -48,7 +48,7 @@ def part_of(block: Block, starts, sizes, width: int) -> Block:
         ]
         return jnp.asarray(np.stack(rows))
 
-    names = ("kind", "token", "index")
+    names = ("kind", "token", "row")
     cuts = {name: cut(np.asarray(getattr(block, name))) for name in names}
     return block._replace(**cuts, n_valid=jnp.asarray(sizes, jnp.int32))
 
@@ -91,7 +91,7 @@ def test_no_gradient_from_the_future(tiny, tiny_params):
     index = jnp.arange(40)[None] % 4
     audio = jnp.full((1, 40), Kind.AUDIO_OUT, jnp.int32)
     voice = jax.random.normal(jax.random.key(0), (1, 40, 320))
-    block = block._replace(kind=audio, index=jnp.arange(40)[None] + 0 * index)
+    block = block._replace(kind=audio, row=jnp.arange(40)[None] + 0 * index)
 
     def hidden_at_t(voice):
         out = model.forward(tiny_params, tiny, block._replace(voice=voice))
@@ -111,7 +111,7 @@ def test_window_ends_where_it_says(tiny, tiny_params):
     params = initialise(model.specs(cfg), jax.random.key(0))
     T, t, reach = 60, 50, cfg.window - 1 + 2 * (cfg.conv_kernel - 1)
     block = random_block(cfg, 0, 1, T)._replace(
-        kind=jnp.full((1, T), Kind.AUDIO_OUT, jnp.int32), index=jnp.arange(T)[None]
+        kind=jnp.full((1, T), Kind.AUDIO_OUT, jnp.int32), row=jnp.arange(T)[None]
     )
 
     def hidden_at_t(voice):

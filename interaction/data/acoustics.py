@@ -51,7 +51,7 @@ def decibels(db: float) -> np.float32:
     return np.float32(10 ** (db / 20))
 
 
-def level(wave: np.ndarray, rms: float) -> np.ndarray:
+def level(wave: np.ndarray, rms: float | np.floating) -> np.ndarray:
     """The wave (f32) scaled to a root mean square."""
     return wave * np.float32(rms / np.sqrt(np.mean(np.square(wave)) + 1e-12))
 

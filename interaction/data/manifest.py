@@ -19,7 +19,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import av
 import numpy as np
@@ -199,15 +199,16 @@ class _Line:
             cut = event.get("cut")
             if cut is not None:
                 cut = self.seconds(cut, f"{field}.cut", t0, end)
-            found.append(Utterance(lane, self.words(event, field, t0, t1), t0, t1, cut))
+            words = self.words(event, field, t0, t1)
+            found.append(Utterance(cast(Lane, lane), words, t0, t1, cut))
         return tuple(found)
 
     def words(self, event: dict, field: str, t0: float, t1: float) -> tuple[Word, ...]:
         """The words with their times; without times, spread over the event."""
         if "words" not in event:
-            words = self.text(event, "text", f"{field}.text").split()
-            edges = np.linspace(t0, t1, len(words) + 1)
-            spans = zip(words, edges[:-1], edges[1:], strict=True)
+            said = self.text(event, "text", f"{field}.text").split()
+            edges = np.linspace(t0, t1, len(said) + 1)
+            spans = zip(said, edges[:-1], edges[1:], strict=True)
             return tuple(Word(word, float(a), float(b)) for word, a, b in spans)
         words, at = [], t0
         for j, item in enumerate(self.items(event, "words", f"{field}.words")):
@@ -269,7 +270,9 @@ def _pairs(path: Path) -> Iterator[tuple[float, np.ndarray]]:
     with av.open(str(path)) as container:
         for frame in container.decode(container.streams.video[0]):
             at = frame.time or 0.0
-            if earlier is None and at >= t - _HALF_PAIR_S:
+            if earlier is None:
+                if at < t - _HALF_PAIR_S:
+                    continue
                 earlier = frame.to_ndarray(width=width, height=height, format="rgb24")
             if at >= t:
                 later = frame.to_ndarray(width=width, height=height, format="rgb24")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ TURN_S = TURN_SAMPLES / SAMPLE_RATE
 HEARD_LAG_S = 0.08  # an AUDIO_IN position names the word of this long before its end
 LISTEN = ("user", "side")  # lanes whose words the heard head reports
 
-Row = dict[str, np.ndarray]
+Row = dict[str, Any]  # arrays by name; `n_valid` is a scalar
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,10 @@ def pack(dialogue: Dialogue, text: Text, cfg: ModelConfig, shape: Shape) -> Row:
     texts = _text_by_turn(words, text, turns)
     at = cfg.controls_at
     build, cut = _Builder(), (0, 0, 0)
-    voice, voice_at, voice_first, patches = [], [], [], []
+    voice: list[np.ndarray] = []
+    voice_at: list[int] = []
+    voice_first: list[bool] = []
+    patches: list[np.ndarray] = []
 
     for k in range(turns):
         build.add(Kind.TURN, at + Kind.TURN)
@@ -155,7 +159,7 @@ def pack(dialogue: Dialogue, text: Text, cfg: ModelConfig, shape: Shape) -> Row:
 
     n, n_patches, n_voice = cut
 
-    def fit(values: list[int], size: int, n: int, fill: int = 0) -> np.ndarray:
+    def fit(values: Sequence[int], size: int, n: int, fill: int = 0) -> np.ndarray:
         whole = np.full(size, fill, np.int32)
         whole[:n] = values[:n]
         return whole

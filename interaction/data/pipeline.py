@@ -18,10 +18,8 @@ from interaction.data.pack import Row, Shape, pack
 from interaction.modality.text import Text
 
 
-class _Indices(
-    grain.sources.RandomAccessDataSource if hasattr(grain, "sources") else object
-):
-    """The source is nothing but row numbers."""
+class _Indices:
+    """The source, grain's `RandomAccessDataSource`, is nothing but row numbers."""
 
     def __init__(self, size: int) -> None:
         self._size = size

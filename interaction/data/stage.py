@@ -6,14 +6,15 @@ Times here are whole samples at 16 kHz; `Take` holds them until they become a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from interaction.data.acoustics import SPEECH_RMS, decibels, level
-from interaction.data.dialogue import Exchange, Utterance, Word
+from interaction.data.dialogue import Exchange, Lane, Utterance, Word
 from interaction.data.espeak import Spoken, agent_speech, speak
-from interaction.data.scenes.plan import Picture, Plan
+from interaction.data.scenes.plan import Aside, Interruption, Picture, Plan
 from interaction.data.voices import Voice
 from interaction.modality.audio import SAMPLE_RATE, TURN_SAMPLES
 
@@ -39,7 +40,7 @@ class Cast:
 class Sound:
     """An utterance in one channel: f32 samples from `start` on."""
 
-    lane: str
+    lane: Lane
     start: int
     wave: np.ndarray
     words: tuple[Word, ...]
@@ -98,8 +99,10 @@ def perform(plan: Plan, start: int, cast: Cast, rng: np.random.Generator) -> Tak
     asked_end = asked.end
     take = Take(asked_end + int(_STAY_SILENT_S * SAMPLE_RATE), [asked])
     if plan.aside is not None and plan.aside.over == "pause":
-        take.sounds.append(_aside(plan, pauses[0][0], cast))
-    answer = None if plan.answer is None else _answer(plan, asked_end)
+        take.sounds.append(_aside(plan.aside, pauses[0][0], cast))
+    answer = None
+    if plan.answer is not None:
+        answer = _answer(plan.answer, plan.wait_s, asked_end)
     exchange = Exchange(
         task=plan.task,
         utterance_t0=asked.start / SAMPLE_RATE,
@@ -115,7 +118,7 @@ def perform(plan: Plan, start: int, cast: Cast, rng: np.random.Generator) -> Tak
         return take
     take.end = turn_from(answer.end) + TURN_SAMPLES  # the frame of the BREAK exists
     if plan.interruption is not None:
-        answer, barge_in = _interrupt(plan, answer, take, cast, rng)
+        answer, barge_in = _interrupt(plan.interruption, answer, take, cast, rng)
         exchange = replace(exchange, barge_in=barge_in)
     else:
         take.control.append((turn_from(answer.end), "break"))
@@ -127,7 +130,7 @@ def perform(plan: Plan, start: int, cast: Cast, rng: np.random.Generator) -> Tak
     )
     if plan.aside is not None and plan.aside.over == "answer":
         at = answer.start + int(rng.uniform(0, 0.5) * SAMPLE_RATE)
-        take.sounds.append(_aside(plan, at, cast))
+        take.sounds.append(_aside(plan.aside, at, cast))
     if plan.picture is not None:
         take.picture = plan.picture
         take.shots = range(shown, answer.end + SAMPLE_RATE, SHOT_SAMPLES)
@@ -149,7 +152,10 @@ def _ask(
     breaks = [0, len(plan.says)]
     if plan.may_pause_after and (wants_pause or rng.random() < _PAUSE_PROBABILITY):
         breaks.insert(1, int(rng.choice(plan.may_pause_after)))
-    waves, words, pauses, at = [], [], [], 0
+    waves: list[np.ndarray] = []
+    words: list[Word] = []
+    pauses: list[tuple[int, int]] = []
+    at = 0
     db = plan.level_db + rng.uniform(-2, 2)
     for first, last in zip(breaks[:-1], breaks[1:], strict=True):
         if waves:
@@ -165,29 +171,27 @@ def _ask(
     return Sound(plan.lane, start, np.concatenate(waves), tuple(words)), pauses
 
 
-def _answer(plan: Plan, question_end: int) -> Sound:
+def _answer(words: Sequence[str], wait_s: float | None, question_end: int) -> Sound:
     """The agent's answer on a turn boundary, after the margin or the asked wait."""
-    wait = ONSET_MARGIN
-    if plan.wait_s is not None:
-        wait = int(plan.wait_s * SAMPLE_RATE)
-    spoken = agent_speech(plan.answer)
+    wait = ONSET_MARGIN if wait_s is None else int(wait_s * SAMPLE_RATE)
+    spoken = agent_speech(words)
     return Sound("agent", turn_from(question_end + wait), spoken.wave, spoken.words)
 
 
-def _aside(plan: Plan, at: int, cast: Cast) -> Sound:
-    spoken = speak(plan.aside.words, cast.stranger)
-    wave = _at_level(spoken, plan.aside.level_db)
+def _aside(aside: Aside, at: int, cast: Cast) -> Sound:
+    spoken = speak(aside.words, cast.stranger)
+    wave = _at_level(spoken, aside.level_db)
     return Sound("background", at, wave, spoken.words)
 
 
 def _interrupt(
-    plan: Plan, answer: Sound, take: Take, cast: Cast, rng: np.random.Generator
+    by: Interruption, answer: Sound, take: Take, cast: Cast, rng: np.random.Generator
 ) -> tuple[Sound, float]:
     """The answer as far as it got, and when the user spoke up; adds what followed."""
     early = int(_INTERRUPT_AFTER_S * SAMPLE_RATE)
     room = max(len(answer.wave) - 2 * early, 0)
-    onset = answer.start + early + int(plan.interruption.at * room)
-    after = perform(plan.interruption.plan, onset, cast, rng)
+    onset = answer.start + early + int(by.at * room)
+    after = perform(by.plan, onset, cast, rng)
     cut = turn_from(onset + YIELD_MARGIN)
     take.control += [(cut, "clear"), *after.control]
     take.sounds += after.sounds

@@ -7,6 +7,7 @@ an AdaLN MLP (as in MAR and CALM) conditioned on the hidden state, t, and the pa
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from interaction.params import Params, Spec, fan_in, ones, zeros
 TIME_FREQUENCIES = 64
 
 
-def specs(cfg: ModelConfig) -> dict[str, Spec | dict[str, Spec]]:
+def specs(cfg: ModelConfig) -> dict[str, Any]:
     D, W = cfg.width, cfg.flow_width
     block = {
         "mod": Spec((W, 3 * W), (None, None), zeros),

@@ -169,7 +169,8 @@ def _decode_mp3(path: Path) -> Iterator:
                 block = frame.to_ndarray().T.astype(np.float32, copy=False)
                 total += len(block)
                 yield np.ascontiguousarray(block)
-            declared = float((stream.duration or 0) * stream.time_base) * stream.rate
+            seconds = float((stream.duration or 0) * (stream.time_base or 0))
+            declared = seconds * stream.rate
     except (av.FFmpegError, IndexError) as error:
         raise InputError(
             f"{path}: cannot be decoded as mp3 ({error}); give wav, flac, ogg or mp3"

@@ -11,7 +11,7 @@ Patch layout, pixel scaling and padding are those of the Inkling family (Hugging
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import av
@@ -27,10 +27,11 @@ PAD_VALUE = -1.0  # on the 0..255 scale, before rescaling: just below black
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 
+_Frame = tuple[float, np.ndarray]  # when, and the picture
 _EPSILON_S = 1e-6  # time stamps are ratios; a frame due at 0.2 s may read 0.1999999
 
 
-def read_video(path: str | os.PathLike) -> Iterator[tuple[float, np.ndarray]]:
+def read_video(path: str | os.PathLike) -> Generator[_Frame, None, None]:
     """Frames of a video or picture file: (t_s, uint8 [H, W, 3] RGB), in time order.
 
     t_s counts from the first frame. The file is opened and its first frame decoded
@@ -50,7 +51,7 @@ def read_video(path: str | os.PathLike) -> Iterator[tuple[float, np.ndarray]]:
     return _chain(first, frames)
 
 
-def _chain(first, rest):
+def _chain(first: _Frame, rest: Iterator[_Frame]) -> Generator[_Frame, None, None]:
     yield first
     yield from rest
 

@@ -18,6 +18,7 @@ import math
 import os
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import flax.struct
 import flax.traverse_util
@@ -142,7 +143,7 @@ def _window_squares() -> np.ndarray:
 
 
 @functools.cache
-def mel_bank(norm: str | None, n_fft: int) -> np.ndarray:
+def mel_bank(norm: Literal["slaney"] | None, n_fft: int) -> np.ndarray:
     return librosa.filters.mel(sr=SAMPLE_RATE, n_fft=n_fft, n_mels=MELS, norm=norm)
 
 
@@ -341,9 +342,8 @@ def load(path: str | os.PathLike) -> Params:
         flat = safetensors.numpy.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"waveform decoder: {path}: {error}; give its file") from error
-    wanted = flax.traverse_util.flatten_dict(
-        jax.eval_shape(init, jax.random.key(0)), sep="."
-    )
+    shapes = jax.eval_shape(init, jax.random.key(0))
+    wanted = flax.traverse_util.flatten_dict(shapes, sep=".")
     for name in sorted(wanted.keys() | flat.keys()):
         found = flat[name].shape if name in flat else "absent"
         right = wanted[name].shape if name in wanted else "absent"
@@ -351,8 +351,8 @@ def load(path: str | os.PathLike) -> Params:
             raise InputError(
                 f"waveform decoder: {path}: {name} is {found}, not {right}; retrain it"
             )
-    flat = {name: jnp.asarray(value, jnp.float32) for name, value in flat.items()}
-    return flax.traverse_util.unflatten_dict(flat, sep=".")
+    arrays = {name: jnp.asarray(value, jnp.float32) for name, value in flat.items()}
+    return flax.traverse_util.unflatten_dict(arrays, sep=".")
 
 
 def griffin_lim(mel: np.ndarray, iterations: int = 60, seed: int = 0) -> np.ndarray:

@@ -133,7 +133,7 @@ def loss(
     kind = jnp.pad(batch["kind"][:, 1:], ((0, 0), (0, 1)))
     target = jnp.pad(batch["token"][:, 1:], ((0, 0), (0, 1)))
     is_text = (kind == Kind.TEXT).astype(jnp.float32)
-    emitted = sum((kind == e) for e in EMITTED).astype(jnp.float32)
+    emitted = sum((kind == e for e in EMITTED), jnp.zeros_like(kind)).astype(jnp.float32)
     logits = model.logits(params, cfg, out.hidden)
     log_z = jax.nn.logsumexp(logits, axis=-1)
     ce = log_z - _at(logits, target)

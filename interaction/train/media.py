@@ -7,6 +7,7 @@ from functools import cached_property
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from interaction import model, timeline
 from interaction.config import ModelConfig
@@ -50,9 +51,11 @@ class Media:
             )
             talk = play(session, dialogue)
             compute = [out.compute_ms for out in talk.outputs]
-            figure = timeline.draw(dialogue.user, talk.agent, session.transcript, compute)
-            figure.canvas.draw()
-            pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+            events = [event for out in talk.outputs for event in out.events]
+            figure = timeline.draw(dialogue.user, talk.agent, events, compute)
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+            pixels = np.asarray(canvas.buffer_rgba())[..., :3]
             metrics.picture(f"dialogue_{number}", pixels, step)
             both = np.stack([dialogue.user, talk.agent], axis=1)
             metrics.audio(f"dialogue_{number}", both, SAMPLE_RATE, step)

@@ -15,9 +15,10 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -111,9 +112,9 @@ def _clip(spoken: Spoken, rng: np.random.Generator) -> Clip:
     after = max(after, (CROP + 1) * MEL_HOP - before)
     wave = np.pad(spoken.wave, (before, after))
     wave = wave[: len(wave) // MEL_HOP * MEL_HOP]
-    starts = [before + round(word.t0 * SAMPLE_RATE) for word in spoken.words]
-    starts = np.array(starts) // MEL_HOP
-    return Clip(wave, agent_mel(wave), *track_pitch(wave), starts)
+    pitch, voiced = track_pitch(wave)
+    starts = np.array([before + round(word.t0 * SAMPLE_RATE) for word in spoken.words])
+    return Clip(wave, agent_mel(wave), pitch, voiced, starts // MEL_HOP)
 
 
 def _sentence(words: tuple[str, ...], rng: np.random.Generator) -> list[str]:
@@ -125,7 +126,7 @@ def corpus(seed: int, clips: int = CLIPS) -> list[Clip]:
     other words, 10% any user's voice."""
     rng = np.random.default_rng((seed, 1))
     held_out = {tuple(words) for words in held_out_lists()}
-    made = []
+    made: list[Clip] = []
     while len(made) < clips:
         kind = rng.random()
         words = _sentence(AGENT_WORDS + (OTHER_WORDS if kind > 0.75 else ()), rng)
@@ -195,7 +196,7 @@ def stft_error(wave_BN: jax.Array, target_BN: jax.Array) -> jax.Array:
     Yamamoto 2020 (Parallel WaveGAN), with its resolutions; magnitudes below 1e-3, 50 dB
     under a whisper, count as silence.
     """
-    total = 0.0
+    total = jnp.float32(0)
     for sizes in RESOLUTIONS:
         x, y = _magnitude(wave_BN, *sizes), _magnitude(target_BN, *sizes)
         norm = jnp.sqrt(jnp.square(y).sum()) + 1e-3
@@ -324,14 +325,16 @@ def score(params: dict) -> dict:
     templates = WordTemplates(words)
     padded = {k: np.pad(x, (0, 1_600 + -len(x) % MEL_HOP)) for k, x in words.items()}
     noise = {std: rng.normal(0, std, (400, MELS)) for std in (0.0, 0.2, 0.4)}
-    decoders = {
+    decoders: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "decoder": functools.partial(waveform.decode, params),
         "griffin_lim_60": waveform.griffin_lim,
     }
     trials = _trials()
-    report = {"words": len(words)} | {name: len(x) for name, x in trials.items()}
+    report: dict[str, Any] = {"words": len(words)}
+    report |= {name: len(x) for name, x in trials.items()}
     for name, decode in decoders.items():
-        report[name] = figures = {}
+        figures: dict[str, Any] = {}
+        report[name] = figures
         for trial, clips in trials.items():
             errors = np.mean([_errors(decode(c.mel), c) for c in clips], axis=0)
             figures[trial] = dict(zip(ERRORS, errors.round(4).tolist(), strict=True))

@@ -98,6 +98,7 @@ def test_starts_from_another_model(undisturbed, tiny_package, tmp_path):
         (["--config=configs/tml_interaction_small.py"], "has no data group"),
         (["--config.model.heads=3"], "model.heads=3 is not a multiple"),
         (["--config=/no/such.py"], "no config at /no/such.py"),
+        (["--config=README.md"], "config README.md is no .py file"),
         (["--init=no-such-model"], "no checkpoint no-such-model"),
         (["--init=nano"], "does not fit config.model"),
     ],

@@ -19,5 +19,5 @@ def build(rng: np.random.Generator, held_out: bool) -> Plan:
     if rng.random() < 0.5:
         inner = Plan("hush", HUSHES[rng.integers(len(HUSHES))])
     else:
-        inner = rng.choice([echo.build, arithmetic.build])(rng, held_out)
+        inner = (echo.build, arithmetic.build)[rng.integers(2)](rng, held_out)
     return replace(outer, task="barge_in", interruption=Interruption(rng.random(), inner))

@@ -31,7 +31,7 @@ def sample_words(
 def build(rng: np.random.Generator, held_out: bool) -> Plan:
     n = 1 + int(rng.choice(3, p=_LENGTHS))
     words = sample_words(rng, max(n, 2) if held_out else n, held_out)
-    verb = ("say",) if rng.random() < 0.75 else ("repeat",)
+    verb: tuple[str, ...] = ("say",) if rng.random() < 0.75 else ("repeat",)
     verb = ("please", *verb) if rng.random() < 0.2 else verb
     return Plan(
         task="echo",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from interaction.data.scenes.plan import Picture
+from interaction.data.scenes.plan import Outline, Picture
 from interaction.data.scenes.words import COLOURS
 
 HEIGHT, WIDTH = 40, 80  # two patches of 40 x 40
@@ -17,11 +17,11 @@ _RGB = {
     "white": (250, 250, 250),
     "pink": (245, 130, 185),
 }
-_SHAPES = ("circle", "square")
+_SHAPES: tuple[Outline, ...] = ("circle", "square")
 _y, _x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
 
 
-def is_held_out(colour: str, count: int, shape: str) -> bool:
+def is_held_out(colour: str, count: int, shape: Outline) -> bool:
     """Six of the sixty combinations, every colour and every count among them."""
     return (COLOURS.index(colour) + 2 * count + 5 * _SHAPES.index(shape)) % 10 == 0
 

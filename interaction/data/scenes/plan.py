@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Outline = Literal["circle", "square"]
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -12,7 +14,7 @@ class Picture:
 
     colour: str
     count: int
-    shape: Literal["circle", "square"]
+    shape: Outline
     light: bool
     seed: int
 

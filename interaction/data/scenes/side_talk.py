@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -39,5 +40,5 @@ def build(rng: np.random.Generator, held_out: bool) -> Plan:
             seen=not held_out,
         )
     question = (count if kind < 0.85 else echo).build(rng, held_out)
-    over = "answer" if rng.random() < 0.6 else "pause"
+    over: Literal["answer", "pause"] = "answer" if rng.random() < 0.6 else "pause"
     return replace(question, aside=Aside(words, _faint(rng), over))
