@@ -165,11 +165,11 @@ def run(
     }
     turns = []
     for n in slots:
-        ms = report.percentiles(times[f"turn {n}"])
+        spent = times[f"turn {n}"]
         turns.append({
             "slots": n,
-            "compute_ms": ms,
-            "sessions_in_real_time": round(n * 200 / float(np.median(times[f"turn {n}"])), 1),
+            "compute_ms": report.percentiles(spent),
+            "sessions_in_real_time": round(n * 200 / float(np.median(spent)), 1),
         })  # fmt: skip
     figures: dict[str, Any] = {"machine": limits, "turns": turns}
     if train:

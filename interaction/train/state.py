@@ -35,7 +35,7 @@ def _balance(params: Params, cfg: ModelConfig, load_LX: jax.Array, rate: float) 
     for segment, run in zip(cfg.segments, params["layers"], strict=True):
         sparse = [i for i, kind in enumerate(segment.pattern) if not kind.is_dense]
         rows = step[row : row + len(sparse) * segment.repeats]
-        rows = rows.reshape(segment.repeats, len(sparse), -1)
+        rows = rows.reshape(segment.repeats, len(sparse), rows.shape[-1])
         row += len(sparse) * segment.repeats
         run = list(run)
         for column, i in enumerate(sparse):
