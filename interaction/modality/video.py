@@ -34,7 +34,9 @@ _EPSILON_S = 1e-6  # time stamps are ratios; a frame due at 0.2 s may read 0.199
 def read_video(path: str | os.PathLike) -> Generator[_Frame, None, None]:
     """Frames of a video or picture file: (t_s, uint8 [H, W, 3] RGB), in time order.
 
-    t_s counts from the first frame. The file is opened and its first frame decoded
+    t_s counts from the start of the file's own clock where it has one (mp4, mkv, avi: a
+    camera that came on late has its first frame late), else from the first frame
+    (transport streams, whose stamps start anywhere). The file is opened and its first frame decoded
     before this returns, so errors in the file come early. Raises InputError when the
     file is missing, empty, without pictures or (while reading) undecodable.
     """
@@ -64,6 +66,8 @@ def _decode(path: Path) -> Iterator[tuple[float, np.ndarray]]:
             if not container.streams.video:
                 raise InputError(f"{path}: holds no video stream; name a video file")
             stream = container.streams.video[0]
+            if not container.format.name.startswith("mpeg"):
+                origin = 0.0
             for frame in container.decode(stream):
                 time_s = frame.time if frame.time is not None else seen
                 origin = time_s if origin is None else origin

@@ -20,7 +20,7 @@ from interaction.modality.video import (
 )
 
 
-def record(path, frames, fps):
+def record(path, frames, fps, first=0):
     """Write grey frames whose level is their number times 10."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=Fraction(fps).limit_denominator())
@@ -28,7 +28,9 @@ def record(path, frames, fps):
         stream.bit_rate = 4_000_000
         for i in range(frames):
             image = np.full((48, 64, 3), 20 + 10 * i, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
+            frame = av.VideoFrame.from_ndarray(image)
+            frame.pts, frame.time_base = first + i, 1 / Fraction(fps).limit_denominator()
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
 
@@ -42,6 +44,13 @@ def test_reads_frames_in_time(tmp_path):
     assert [t for t, _ in frames] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert all(f.shape == (48, 64, 3) and f.dtype == np.uint8 for _, f in frames)
     assert [round((f.mean() - 20) / 10) for _, f in frames] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
+def test_a_camera_that_comes_on_late_is_late(tmp_path, name):
+    path = record(tmp_path / name, 2, 10, first=30)
+    assert [t for t, _ in read_video(path)] == pytest.approx([3.0, 3.1])
+    assert [numbers(pair) for pair in frame_pairs(path)] == [None] * 15 + [[0, 1]]
 
 
 @pytest.mark.parametrize(
