@@ -36,9 +36,10 @@ def read_video(path: str | os.PathLike) -> Generator[_Frame, None, None]:
 
     t_s counts from the start of the file's own clock where it has one (mp4, mkv, avi: a
     camera that came on late has its first frame late), else from the first frame
-    (transport streams, whose stamps start anywhere). The file is opened and its first frame decoded
-    before this returns, so errors in the file come early. Raises InputError when the
-    file is missing, empty, without pictures or (while reading) undecodable.
+    (transport streams, whose stamps start anywhere). The file is opened and its first
+    frame decoded before this returns, so errors in the file come early. Raises
+    InputError when the file is missing, empty, without pictures or (while reading)
+    undecodable.
     """
     path = Path(path)
     if not path.is_file():
