@@ -323,6 +323,7 @@ def test_mtp_blocks_are_left_out_and_reported(tmp_path):
         ("text_config", "logits_mup_width_multiplier", 0),
         ("text_config", "embedding_multiplier", 7.0),  # another name of the one above
         ("text_config", "rms_norm_eps", float("nan")),
+        ("text_config", "route_scale", float("inf")),
         ("text_config", "num_experts_per_tok", 0),
         ("text_config", "eos_token_id", "x"),
         ("text_config", "hidden_act", "gelu"),
