@@ -61,6 +61,8 @@ def get_config() -> ConfigDict:
     t.warmup = 500
     t.weight_decay = 0.01
     t.clip = 1.0
+    t.batch_shards = 8  # parts of a batch that gradients are summed over as a tree
+    t.mesh = ConfigDict({"data": 1, "fsdp": 1, "expert": 1, "tensor": 1})
     t.bias_rate = 1e-3
     t.z_loss = 1e-4
     t.flow_weight = 1.0

@@ -41,6 +41,7 @@ def get_config() -> ConfigDict:
     m.flow_steps = 8
     m.flow_temperature = 0.1
     m.flow_guidance = 1.0
+    m.tensor_shards = 4
 
     config.data = ConfigDict()
     d = config.data
@@ -67,6 +68,8 @@ def get_config() -> ConfigDict:
     t.warmup = 100
     t.weight_decay = 0.01
     t.clip = 1.0
+    t.batch_shards = 8  # parts of a batch that gradients are summed over as a tree
+    t.mesh = ConfigDict({"data": 1, "fsdp": 1, "expert": 1, "tensor": 1})
     t.bias_rate = 1e-3  # router bias, towards equal load
     t.z_loss = 1e-4
     t.flow_weight = 3.0

@@ -111,8 +111,9 @@ def train_step(config: Any, cfg: ModelConfig) -> tuple[Step, int]:
     def step() -> Any:
         nonlocal state
         state, values = update(
-            state, batch, key, t.bias_rate, cfg=cfg, tx=tx, weights=weights, remat=t.remat
-        )
+            state, batch, key, t.bias_rate, t.clip, cfg=cfg, tx=tx, weights=weights,
+            remat=t.remat, batch_shards=t.batch_shards,
+        )  # fmt: skip
         return values
 
     return step, int(batch["n_valid"].sum())

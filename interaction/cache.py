@@ -30,7 +30,9 @@ class Cache(NamedTuple):
     def longest_block(self, cfg: ModelConfig) -> int:
         """Positions that one block may have without overwriting keys it still sees."""
         sizes = [
-            state.ring.k.shape[2] - (cfg.horizon if kind.is_global else cfg.window)
+            state.ring.k.shape[3]
+            - (cfg.horizon if kind.is_global else cfg.window)
+            - cfg.kv_split
             for segment, run in zip(cfg.segments, self.layers, strict=True)
             for kind, state in zip(segment.pattern, run, strict=True)
         ]

@@ -34,6 +34,7 @@ _COUNTS = (
     "global_extent", "rel_dim", "group", "log_floor", "conv_kernel", "experts",
     "experts_per_token", "expert_width", "mels", "mel_bins", "patch", "patch_frames",
     "frame_height", "frame_width", "frame_period", "flow_width", "flow_steps",
+    "kv_split", "tensor_shards",
 )  # fmt: skip
 
 
@@ -96,12 +97,20 @@ class ModelConfig:
     flow_temperature: float = 0.7
     flow_guidance: float = 1.0
 
+    # Numbers: `invariant` fixes the order of every sum, so that a result's bits depend on
+    # nothing beside it; `fast` leaves it to XLA. The sizes below are part of the result.
+    numerics: str = "invariant"
     dtype: str = "float32"
+    kv_split: int = 64  # keys that attention sums together; rings hold whole splits
+    tensor_shards: int = 1  # parts of a sum that the mesh axis `tensor` may divide
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        if self.numerics not in ("invariant", "fast"):
+            raise InputError(f"model.numerics={self.numerics!r}; use invariant or fast")
+        self._check_shards()
         for kind in ("", "local_"):
             heads, kv = getattr(self, kind + "heads"), getattr(self, kind + "kv_heads")
             if heads % kv:
@@ -123,6 +132,20 @@ class ModelConfig:
             raise InputError("model.experts_per_token is above model.experts; lower it")
         if self.dtype not in ("float32", "bfloat16"):
             raise InputError(f"model.dtype={self.dtype!r}; use float32 or bfloat16")
+
+    def _check_shards(self) -> None:
+        sums = {
+            "heads * head_dim": self.heads * self.head_dim,
+            "local_heads * local_head_dim": self.local_heads * self.local_head_dim,
+            "expert_width": self.expert_width,
+            "dense_width": self.dense_width,
+        }
+        for name, size in sums.items():
+            if size % self.tensor_shards:
+                raise InputError(
+                    f"model.tensor_shards={self.tensor_shards} does not divide "
+                    f"model.{name}={size}; change it"
+                )
 
     @property
     def controls_at(self) -> int:

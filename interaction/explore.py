@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,17 +18,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from interaction import model, step
-from interaction.blocks import TurnInput, pack_turn
+from interaction import model, ops
+from interaction.blocks import TurnInput
 from interaction.config import LayerKind, ModelConfig
 from interaction.data.dialogue import Dialogue
-from interaction.grammar import AUDIO_PER_TURN, EMITTED, Kind, grammar_table
+from interaction.grammar import AUDIO_PER_TURN, EMITTED, Kind
 from interaction.layers import attention, flow, moe
-from interaction.layers.norm import rms_norm
 from interaction.modality.audio import MELS, PATCH_DIM, TURN_SAMPLES, dmel
 from interaction.modality.video import fit, patchify
 from interaction.model import Block
+from interaction.ops.rows import rms_norm
 from interaction.params import Params
+from interaction.record import turn_of
+from interaction.score import choices, chosen_logp
 from interaction.session import TURN_S, Output, Session
 
 STREAMS: Mapping[str, tuple[Kind, ...]] = {
@@ -74,52 +76,6 @@ def play(session: Session, dialogue: Dialogue) -> Conversation:
     return Conversation(tuple(inputs), tuple(outputs))
 
 
-def replay_block(
-    cfg: ModelConfig, inputs: Sequence[TurnInput], frames: Sequence[step.Frame]
-) -> Block:
-    """A conversation as one block that starts a session: in0 out0 in1 out1 ...
-
-    inputs: what each micro-turn brought; frames: what it emitted, one slot's
-    (`Output.frame`). -> numpy arrays, batch of 1, every position valid.
-    """
-    kind: list[np.ndarray] = []
-    token: list[np.ndarray] = []
-    row: list[np.ndarray] = []
-    patches: list[np.ndarray] = []
-    voice: list[np.ndarray] = []
-    for k, (turn, frame) in enumerate(zip(inputs, frames, strict=True)):
-        packed = pack_turn(cfg, [turn])
-        n, m = int(packed.n_valid[0]), int(frame.n)
-        kinds, out_kinds = np.asarray(packed.kind[0, :n]), np.asarray(frame.kind[:m])
-        rows = packed.row[0, :n]
-        rows = np.where(kinds == Kind.AUDIO_IN, rows + AUDIO_PER_TURN * k, rows)
-        rows = np.where(kinds == Kind.PATCH, rows + len(patches), rows)
-        spoken = out_kinds == Kind.AUDIO_OUT
-        out_rows = np.where(spoken, np.cumsum(spoken) - 1 + len(voice), 0)
-        kind += [kinds, out_kinds]
-        token += [np.asarray(packed.token[0, :n]), np.asarray(frame.token[:m])]
-        row += [rows, out_rows]
-        patches += [] if turn.patches is None or not turn.live else [*turn.patches]
-        voice += [*frame.patches[: spoken.sum()]]
-    kind_1T, token_1T, row_1T = (
-        np.concatenate(x).astype(np.int32)[None] for x in (kind, token, row)
-    )
-    return Block(
-        kind_1T,
-        token_1T,
-        row_1T,
-        np.concatenate([turn.dmel for turn in inputs])[None],
-        np.array(patches, np.float32).reshape(1, -1, 2, cfg.patch, cfg.patch, 3),
-        np.array(voice, np.float32).reshape(1, -1, PATCH_DIM),
-        np.array([kind_1T.shape[1]], np.int32),
-    )
-
-
-def turn_of(block: Block) -> np.ndarray:
-    """Micro-turn of every position of a block of one session. -> int [T]."""
-    return np.cumsum(block.kind[0] == Kind.TURN) - 1
-
-
 class Replay(NamedTuple):
     """A block and what the model made of it. hidden: final states [T, D]; inputs: of
     each layer [T, D]; routing: of each layer, None where it is dense."""
@@ -149,23 +105,14 @@ def _forward(
 def emitted_logp(params: Params, cfg: ModelConfig, seen: Replay) -> np.ndarray:
     """Log-probability of each token that the model chose, among those that the grammar
     allowed there, as in `Frame.logp`. -> float32 [T], NaN where nothing was chosen."""
-    table = grammar_table(cfg.controls_at, cfg.outputs)
-    kinds, tokens = seen.block.kind[0], seen.block.token[0]
-    at, allowed, phase, texts = [], [], 0, 0
-    for t, kind in enumerate(kinds):
-        if kind not in EMITTED:
-            phase = texts = 0
-            continue
-        at.append(t)
-        allowed.append(table[phase, texts])
-        phase = 2 if kind == Kind.DELEGATE else 1
-        texts += kind == Kind.TEXT
-    rows = np.array(at)
-    logits = model.logits(params, cfg, seen.hidden[rows - 1])
-    logp = jax.nn.log_softmax(jnp.where(np.array(allowed), logits, -1e30))
-    result = np.full(len(kinds), np.nan, np.float32)
-    result[rows] = np.asarray(logp)[np.arange(len(rows)), tokens[rows]]
+    chosen = choices(seen.block)
+    logp = _logp(params, seen.hidden[chosen.at - 1], *chosen[1:], cfg=cfg)
+    result = np.full(len(seen.hidden), np.nan, np.float32)
+    result[chosen.at] = np.asarray(logp)
     return result
+
+
+_logp = jax.jit(chosen_logp, static_argnames="cfg")
 
 
 def router_load(cfg: ModelConfig, seen: Replay) -> dict[int, np.ndarray]:
@@ -209,7 +156,7 @@ def attention_mass(params: Params, cfg: ModelConfig, seen: Replay) -> list[np.nd
 def _mass(
     params: Params, x_BTD: jax.Array, own_TS: jax.Array, cfg: ModelConfig, is_global: bool
 ) -> jax.Array:
-    x = rms_norm(x_BTD, params["attn_norm"], cfg.norm_eps)
+    x = rms_norm(ops.of(cfg), x_BTD, params["attn_norm"], cfg.norm_eps)
     weights = attention.attention_weights(params["attn"], cfg, is_global, x)
     return weights[0] @ own_TS
 
@@ -247,11 +194,11 @@ def _euler(
     params: Params, hidden: jax.Array, before: jax.Array, noise: jax.Array, cfg: ModelConfig
 ) -> jax.Array:
     """`flow.sample`, every step kept. -> log10 mel [steps + 1, 320]."""
-    cond, null = (flow.condition(params, h, before) for h in (hidden, 0 * hidden))
+    cond, null = (flow.condition(params, cfg, h, before) for h in (hidden, 0 * hidden))
     path = [math.sqrt(cfg.flow_temperature) * noise]
     for i in range(cfg.flow_steps):
         t = jnp.float32(i / cfg.flow_steps)
-        v, v_null = (flow.velocity(params, c, t, path[-1]) for c in (cond, null))
+        v, v_null = (flow.velocity(params, cfg, c, t, path[-1]) for c in (cond, null))
         v = v_null + cfg.flow_guidance * (v - v_null)
         path.append(path[-1] + v / cfg.flow_steps)
     return flow.unstandardise(params, jnp.stack(path))

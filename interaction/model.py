@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from interaction import ops
 from interaction.cache import Cache, LayerState
 from interaction.config import LayerKind, ModelConfig
 from interaction.errors import InputError
 from interaction.grammar import CONTROLS, Kind
 from interaction.layers import attention, conv, embed, flow, hmlp, moe
-from interaction.layers.attention import MASKED
-from interaction.layers.norm import rms_norm
-from interaction.params import Array, Params, Spec, normal, ones, repeat
+from interaction.ops.attention import MASKED
+from interaction.ops.rows import matmul, matmul32, rms_norm
+from interaction.parallel.collectives import fanned, gathered, joined
+from interaction.parallel.mesh import TABLE
+from interaction.params import Array, Params, Spec, is_spec, normal, ones, repeat
 
 
 class Block(NamedTuple):
@@ -87,9 +90,30 @@ def cast(params: Params, cfg: ModelConfig) -> Params:
     def leaf(path, x: jax.Array) -> jax.Array:
         name = jax.tree_util.keystr(path)
         keep = "['flow']" in name or any(mark in name for mark in FLOAT32)
-        return x if keep else x.astype(cfg.dtype)
+        return x if keep else ops.of(cfg).cast(x, cfg.dtype)
 
     return jax.tree_util.tree_map_with_path(leaf, params)
+
+
+def _gathered(specs: Any, params: Params, cfg: ModelConfig) -> Params:
+    """Parameters whose rows are divided over the mesh axis `fsdp`, whole; their gradients
+    are summed and divided again."""
+
+    def leaf(spec: Spec, x: jax.Array) -> jax.Array:
+        for dim, axis in enumerate(spec.axes):
+            if TABLE[axis] == ("fsdp",):
+                x = gathered(x, "fsdp", dim, ops.of(cfg).reduce_scatter)
+        return x
+
+    return jax.tree.map(leaf, specs, params, is_leaf=is_spec)
+
+
+def whole(params: Params, cfg: ModelConfig) -> Params:
+    """What `forward` and the heads take on a mesh: all parameters but the layers' whole,
+    those as this device holds them (each is gathered where it is used)."""
+    rest = {name: x for name, x in params.items() if name != "layers"}
+    named = {name: x for name, x in specs(cfg).items() if name != "layers"}
+    return params | _gathered(named, rest, cfg)
 
 
 def embed_block(params: Params, cfg: ModelConfig, block: Block) -> jax.Array:
@@ -121,21 +145,24 @@ def _layer(
     n_valid: jax.Array,
     state: LayerState | None,
 ) -> tuple[jax.Array, LayerState | None, moe.Routing | None]:
+    o = ops.of(cfg)
+    add = lambda a, b: o.cast(a.astype(jnp.float32) + b.astype(jnp.float32), cfg.dtype)  # noqa: E731
+    params = _gathered(layer_specs(cfg, kind), params, cfg)
     ring, attn_tail, mlp_tail = state if state is not None else (None, None, None)
-    h = rms_norm(x, params["attn_norm"], cfg.norm_eps)
+    h = rms_norm(o, x, params["attn_norm"], cfg.norm_eps)
     h, ring = attention.attention(
         params["attn"], cfg, kind.is_global, h, start, n_valid, ring
     )
-    h, attn_tail = conv.short_conv(h, params["attn_conv"], attn_tail, n_valid)
-    x = x + h
-    h = rms_norm(x, params["mlp_norm"], cfg.norm_eps)
+    h, attn_tail = conv.short_conv(o, h, params["attn_conv"], attn_tail, n_valid)
+    x = add(x, h)
+    h = rms_norm(o, x, params["mlp_norm"], cfg.norm_eps)
     if kind.is_dense:
-        h, routing = moe.dense(params["mlp"], h), None
+        h, routing = moe.dense(params["mlp"], cfg, h), None
     else:
         h, routing = moe.moe(params["mlp"], cfg, h)
-    h, mlp_tail = conv.short_conv(h, params["mlp_conv"], mlp_tail, n_valid)
+    h, mlp_tail = conv.short_conv(o, h, params["mlp_conv"], mlp_tail, n_valid)
     new = None if ring is None else LayerState(ring, attn_tail, mlp_tail)
-    return x + h, new, routing
+    return add(x, h), new, routing
 
 
 def forward(
@@ -149,9 +176,9 @@ def forward(
 ) -> Output:
     """Run a block of positions, after whatever `cache` holds (None: from the start).
 
-    With a cache, only the first `n_valid` positions count: the rest are hidden by
-    causality and overwritten by the next block. `capture` returns what the layers saw;
-    `remat` recomputes a layer's inside in the backward pass.
+    params: on a mesh, `whole`. With a cache, only the first `n_valid` positions count:
+    the rest are hidden by causality and overwritten by the next block. `capture` returns
+    what the layers saw; `remat` recomputes a layer's inside in the backward pass.
     """
     B, T = block.kind.shape
     if cache is not None and T > cache.longest_block(cfg):
@@ -198,18 +225,25 @@ def forward(
 
     if cache is not None:
         cache = Cache(start + n_valid, tuple(runs))
-    hidden = rms_norm(x, params["norm"], cfg.norm_eps)
+    hidden = rms_norm(ops.of(cfg), x, params["norm"], cfg.norm_eps)
     return Output(hidden, cache, jnp.concatenate(loads), captures if capture else None)
 
 
 def logits(params: Params, cfg: ModelConfig, hidden: jax.Array) -> jax.Array:
     """Final hidden states [..., D] -> float32 logits [..., outputs]: the vocabulary,
     its padding masked, then the controls."""
-    scaled = hidden / cfg.logit_divisor
-    tables = params["unembed"], params["unembed_controls"]
-    text, control = (
-        (scaled @ table.astype(hidden.dtype).T).astype(jnp.float32) for table in tables
+    o = ops.of(cfg)
+    scaled = o.cast(
+        hidden.astype(jnp.float32) * (1.0 / cfg.logit_divisor), hidden.dtype.name
     )
+    control = matmul32(o, scaled, params["unembed_controls"], turned=True)
+    if params["unembed"].shape[0] < cfg.vocab:
+        scaled = fanned(scaled, ("tensor",), o.all_reduce)
+    text = matmul32(o, scaled, params["unembed"], turned=True)
+    if params["unembed"].shape[0] < cfg.vocab:
+        text = joined(text, "tensor", text.ndim - 1)
+    text = o.cast(text, hidden.dtype.name).astype(jnp.float32)
+    control = o.cast(control, hidden.dtype.name).astype(jnp.float32)
     text = jnp.where(jnp.arange(cfg.vocab) < cfg.vocab_used, text, MASKED)
     return jnp.concatenate([text, control], axis=-1)
 
@@ -217,6 +251,6 @@ def logits(params: Params, cfg: ModelConfig, hidden: jax.Array) -> jax.Array:
 def heard_logits(params: Params, cfg: ModelConfig, hidden: jax.Array) -> jax.Array:
     """The heard head, off the sampled path: which token of the user's speech is being
     heard now. [..., D] -> float32 [..., outputs]; `Kind.NOTHING` stands for none."""
-    h = hidden @ params["heard"].astype(hidden.dtype)
-    h = rms_norm(h, params["heard_norm"], cfg.norm_eps)
+    o = ops.of(cfg)
+    h = rms_norm(o, matmul(o, hidden, params["heard"]), params["heard_norm"], cfg.norm_eps)
     return logits(params, cfg, h)

@@ -30,6 +30,7 @@ from interaction.modality.audio import (
 )
 from interaction.modality.video import PAIR, fit, patchify
 from interaction.package import Package, open_package
+from interaction.parallel.placement import of_params, place
 
 TURN_S = TURN_SAMPLES / SAMPLE_RATE
 
@@ -51,7 +52,7 @@ class Output:
 
     audio: float32 [3200]; text: what the agent wrote, with its spaces; heard: user words
     that ended; cleared: drop what is queued for playback before playing this;
-    frame: kinds, tokens and log-probabilities as emitted, for records.
+    frame, given: what was emitted and what the turn brought, for records.
     """
 
     audio: np.ndarray
@@ -61,16 +62,23 @@ class Output:
     compute_ms: float
     cleared: bool
     frame: device.Frame
+    given: TurnInput
 
 
 class Session:
     """Conversations on preallocated device state; nothing grows with their age.
 
     With `slots=1`, `step` takes and returns single values; with more, sequences of them.
+    With a mesh (`interaction.parallel.mesh.make_mesh`), every device runs its part.
     """
 
     def __init__(
-        self, package: Package, slots: int = 1, seed: int = 0, temperature: float = 0.0
+        self,
+        package: Package,
+        slots: int = 1,
+        seed: int = 0,
+        temperature: float = 0.0,
+        mesh: jax.sharding.Mesh | None = None,
     ) -> None:
         if slots < 1:
             raise InputError(f"slots={slots}; use 1 or more")
@@ -90,7 +98,11 @@ class Session:
         self._seeds = np.arange(seed, seed + slots)
         self._temperature = jnp.full((slots,), temperature, jnp.float32)
         self._live = jnp.ones((slots,), bool)
-        self._state = device.empty_state(self.config, slots, self._seeds)
+        self._mesh = mesh
+        self._params = package.params
+        if mesh is not None:
+            self._params = place(mesh, package.params, of_params(cfg, mesh))
+        self._state = device.empty_state(self.config, slots, self._seeds, mesh)
         self._begin()
         self._warm_up()
 
@@ -154,15 +166,16 @@ class Session:
         package = self.package
         block = pack_turn(self.config, turns)
         self._state, heard = device.ingest(
-            package.params, self._state, block, cfg=self.config
+            self._params, self._state, block, cfg=self.config, mesh=self._mesh
         )
         self._state, frame = device.emit(
-            package.params,
+            self._params,
             package.wave,
             self._state,
             self._live,
             self._temperature,
             cfg=self.config,
+            mesh=self._mesh,
         )
         return jax.device_get((heard, frame))
 
@@ -213,7 +226,8 @@ class Session:
         heard, frame = self._advance(turns)
         compute_ms = 1e3 * (time.perf_counter() - began)
         outputs = [
-            self._output(slot, heard, frame, compute_ms) for slot in range(self.slots)
+            self._output(slot, heard, frame, compute_ms, turns[slot])
+            for slot in range(self.slots)
         ]
         self.turn += 1
         return outputs[0] if single else outputs
@@ -250,7 +264,12 @@ class Session:
         return TurnInput(self._ears[slot].push(wave), patches, tuple(now))
 
     def _output(
-        self, slot: int, heard: device.Heard, frame: device.Frame, compute_ms: float
+        self,
+        slot: int,
+        heard: device.Heard,
+        frame: device.Frame,
+        compute_ms: float,
+        given: TurnInput,
     ) -> Output:
         cfg, decode = self.config, self._text.decode
         plays = (self.turn + 1) * TURN_S
@@ -283,6 +302,7 @@ class Session:
             compute_ms,
             bool((kinds == Kind.CLEAR).any()),
             jax.tree.map(lambda x: x[slot], frame),
+            given,
         )
 
 

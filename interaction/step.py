@@ -2,25 +2,41 @@
 
 All state is preallocated for the slots and donated; shapes are static; nothing retraces
 or grows. `emit` runs at most `MAX_EMIT` positions and stops when every slot is done.
+
+On a mesh, slots are divided over its axes `data` and `fsdp`, heads and experts over
+`tensor` and `expert`; the same functions run on every device's part.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 
-from interaction import model
-from interaction.cache import Cache, clear_slots, empty_cache
+from interaction import model, ops
+from interaction.cache import Cache, LayerState, clear_slots, empty_cache
 from interaction.config import ModelConfig
 from interaction.grammar import AUDIO_PER_TURN, MAX_EMIT, Kind, grammar_table
 from interaction.layers import flow
+from interaction.layers.attention import Ring
 from interaction.modality import waveform
 from interaction.modality.audio import HOP, MELS, PATCH_DIM, PATCH_FRAMES
 from interaction.model import Block
+from interaction.ops.rows import log_softmax, softmax
+from interaction.parallel.collectives import anywhere
+from interaction.parallel.mesh import AXES, ROWS
+from interaction.parallel.placement import (
+    BY_ROW,
+    EVERYWHERE,
+    check_rows,
+    of_params,
+    over,
+    place,
+)
 from interaction.params import Array, Params
 
 
@@ -64,8 +80,25 @@ class Frame(NamedTuple):
     audio: Array
 
 
-def empty_state(cfg: ModelConfig, slots: int, seeds: np.ndarray) -> State:
+def partitions(state: State) -> Any:
+    """Where a state's arrays live on a mesh: slots by row, heads over `tensor`."""
+    heads, tails = PartitionSpec(None, ROWS, "tensor"), PartitionSpec(None, ROWS)
+    kv_tails: Any = PartitionSpec(None, ROWS, None, "tensor")
+    layer = LayerState(Ring(heads, heads, kv_tails, kv_tails), tails, tails)  # type: ignore
+    layers = tuple(tuple(layer for _ in run) for run in state.cache.layers)
+    return State(Cache(BY_ROW, layers), *[BY_ROW] * 6)  # type: ignore[arg-type]
+
+
+def empty_state(
+    cfg: ModelConfig, slots: int, seeds: np.ndarray, mesh: Mesh | None = None
+) -> State:
     """`seeds`: int [slots], one a session."""
+    check_rows(mesh, slots)
+    state = _empty_state(cfg, slots, seeds)
+    return place(mesh, state, partitions(state))
+
+
+def _empty_state(cfg: ModelConfig, slots: int, seeds: np.ndarray) -> State:
     return State(
         empty_cache(cfg, slots),
         jnp.zeros((slots, cfg.width), cfg.dtype),
@@ -112,11 +145,26 @@ def restart(
     return State(cache, hidden, previous, speaking, wave, key, turn)
 
 
-@functools.partial(jax.jit, static_argnames="cfg", donate_argnames="state")
+@functools.partial(jax.jit, static_argnames=("cfg", "mesh"), donate_argnames="state")
 def ingest(
-    params: Params, state: State, block: Block, *, cfg: ModelConfig
+    params: Params,
+    state: State,
+    block: Block,
+    *,
+    cfg: ModelConfig,
+    mesh: Mesh | None = None,
 ) -> tuple[State, Heard]:
     """Prefill one input block. Slots with n_valid = 0 sit this micro-turn out."""
+    at = partitions(state)
+    ins = (of_params(cfg, mesh) if mesh else None, at, BY_ROW)
+    run = over(mesh, functools.partial(_ingest, cfg), ins, (at, BY_ROW))
+    return run(params, state, block)
+
+
+def _ingest(
+    cfg: ModelConfig, params: Params, state: State, block: Block
+) -> tuple[State, Heard]:
+    params = model.whole(params, cfg)
     out = model.forward(params, cfg, block, state.cache)
     assert out.cache is not None  # one went in
     rows = jnp.arange(block.kind.shape[0])
@@ -124,7 +172,7 @@ def ingest(
     hidden = _rows(block.n_valid > 0, out.hidden[rows, last], state.hidden)
     audio_at = jnp.maximum(last[:, None] - jnp.arange(AUDIO_PER_TURN)[::-1], 0)
     heard = model.heard_logits(params, cfg, out.hidden[rows[:, None], audio_at])
-    probability = jax.nn.softmax(heard).max(-1)
+    probability = softmax(ops.of(cfg), heard).max(-1)
     state = state._replace(cache=out.cache, hidden=hidden)
     return state, Heard(heard.argmax(-1).astype(jnp.int32), probability)
 
@@ -145,6 +193,7 @@ class _Carry(NamedTuple):
     n: jax.Array
     patches: jax.Array
     i: jax.Array
+    going: jax.Array  # some slot of some device is not done
 
 
 def _choose(
@@ -158,7 +207,7 @@ def _choose(
     table = jnp.asarray(grammar_table(cfg.controls_at, cfg.outputs))
     logits = model.logits(params, cfg, c.hidden)
     logits = jnp.where(table[c.phase, c.texts], logits, -1e30)
-    logp = jax.nn.log_softmax(logits)
+    logp = log_softmax(ops.of(cfg), logits)
     noise = jax.vmap(lambda k: jax.random.gumbel(k, logits.shape[1:]))(key)
     token = (logits + temperature_B[:, None] * noise).argmax(-1).astype(jnp.int32)
     return token, jnp.take_along_axis(logp, token[:, None], axis=-1)[:, 0]
@@ -214,11 +263,12 @@ def _substep(
     finished = (kind == Kind.SILENT) | (speaks & (audio_left == 0))
     put = lambda array, value: array.at[:, c.i].set(jnp.where(live, value, 0))  # noqa: E731
     phase = jnp.where(kind == Kind.DELEGATE, 2, 1)
+    done = c.done | finished
     return _Carry(
         out.cache,
         _rows(live, out.hidden[:, 0], c.hidden),
         _rows(write, patch, c.previous),
-        c.done | finished,
+        done,
         jnp.where(live, phase, c.phase),
         c.texts + (live & is_text),
         audio_left,
@@ -228,6 +278,7 @@ def _substep(
         c.n + live,
         patches,
         c.i + 1,
+        anywhere((~done).any(), AXES),
     )
 
 
@@ -263,7 +314,7 @@ def _voice(
     return _rows(spoke, after, _rows(ends, drained, state.wave)), audio
 
 
-@functools.partial(jax.jit, static_argnames="cfg", donate_argnames="state")
+@functools.partial(jax.jit, static_argnames=("cfg", "mesh"), donate_argnames="state")
 def emit(
     params: Params,
     wave_params: Params,
@@ -272,11 +323,32 @@ def emit(
     temperature_B: jax.Array,
     *,
     cfg: ModelConfig,
+    mesh: Mesh | None = None,
 ) -> tuple[State, Frame]:
     """Decode one output frame for the slots where `live` is true.
 
     A slot's randomness depends on its own key, turn and position in the frame alone.
     """
+    at = partitions(state)
+    mine = of_params(cfg, mesh) if mesh else None
+    run = over(
+        mesh,
+        functools.partial(_emit, cfg),
+        (mine, EVERYWHERE, at, BY_ROW, BY_ROW),
+        (at, BY_ROW),
+    )
+    return run(params, wave_params, state, live_B, temperature_B)
+
+
+def _emit(
+    cfg: ModelConfig,
+    params: Params,
+    wave_params: Params,
+    state: State,
+    live_B: jax.Array,
+    temperature_B: jax.Array,
+) -> tuple[State, Frame]:
+    params = model.whole(params, cfg)
     B = live_B.shape[0]
     keys = jax.vmap(lambda k, t: jax.random.fold_in(jax.random.wrap_key_data(k), t))(
         state.key, state.turn
@@ -289,9 +361,10 @@ def emit(
     carry = _Carry(
         state.cache, state.hidden, previous, ~live_B, zeros, zeros, zeros,
         grid, grid, grid.astype(jnp.float32), zeros, patches, jnp.int32(0),
+        anywhere(live_B.any(), AXES),
     )  # fmt: skip
     body = functools.partial(_substep, params, cfg, keys, temperature_B)
-    c = jax.lax.while_loop(lambda c: ~c.done.all(), body, carry)
+    c = jax.lax.while_loop(lambda c: c.going, body, carry)
 
     spoke = (c.kind == Kind.SPEAK).any(-1)
     cleared = (c.kind == Kind.CLEAR).any(-1)

@@ -95,6 +95,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--mix", type=Path, help="both voices: user left, agent right")
     add("--timeline", type=Path, help="a picture of the session: png, svg or pdf")
     add("--report", type=Path, help="figures and events: json")
+    add("--record", type=Path, help="all of it, for interaction.score: .safetensors")
     add("--seed", type=int, default=0, help="of the sampling (default: 0)")
     add("--tail", type=float, default=2.0, help="s of silence after --input (2.0)")
     add("--realtime", action="store_true", help="wait for the clock, as a caller would")
@@ -125,7 +126,9 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _outputs(options: argparse.Namespace) -> list[Path]:
-    names = (options.output, options.mix, options.timeline, options.report)
+    names = (
+        options.output, options.mix, options.timeline, options.report, options.record,
+    )  # fmt: skip
     return [path for path in names if path is not None]
 
 
@@ -170,7 +173,7 @@ def _run(
     # The picture is drawn from the mix, wanted or not.
     mix = final.get(options.mix, scratch / "mix.wav" if options.timeline else None)
     # Imported here: loading JAX takes seconds, and bad input should not wait for it.
-    from interaction import report, timeline
+    from interaction import record, report, timeline
     from interaction.recording import CompileCounter, Recording
     from interaction.session import Session
 
@@ -181,7 +184,7 @@ def _run(
         _check_typed(options, typed, len(blocks) * session.turn_ms / 1000)
     with CompileCounter() as compiles:
         with Recording(final.get(options.output), mix, turn_samples) as recording:
-            _converse(options, session, blocks, typed, recording, compiles)
+            outputs = _converse(options, session, blocks, typed, recording, compiles)
         figures = recording.figures(compiles.count, session.turn_ms)
     if options.report:
         config = {
@@ -196,6 +199,10 @@ def _run(
         }
         head = report.header(SCHEMA, config)
         report.write_report(final[options.report], head | figures)
+    if options.record:
+        given, frames = zip(*outputs, strict=True)
+        made = record.make(session.config, given, frames, options.seed)
+        record.save(final[options.record], made)
     if options.timeline and mix is not None:
         _draw(timeline, final[options.timeline], mix, recording, session, options)
     return _summary(figures)
@@ -219,14 +226,15 @@ def _check_typed(options, typed: list[TypedText], total_s: float) -> None:
         )
 
 
-def _converse(options, session, blocks, typed, recording, compiles) -> None:
-    """Step the session through its input; live, until Ctrl-C."""
+def _converse(options, session, blocks, typed, recording, compiles) -> list[tuple]:
+    """Step the session through its input; live, until Ctrl-C. -> what went in and what
+    came out of every turn, if that is to be recorded."""
     from interaction.view import open_view
 
     turn_s = session.turn_ms / 1000
     turn_samples = recording.turn_samples
     pairs = _camera(options, session)
-    pending = list(typed)
+    pending, kept = list(typed), []
     with contextlib.ExitStack() as stack:
         if options.mic or options.realtime:
             # A caller does not wait for a compiler: run it before the clock starts.
@@ -254,8 +262,11 @@ def _converse(options, session, blocks, typed, recording, compiles) -> None:
                 if out.cleared:
                     speaker.clear()
                 speaker.push(out.audio)
+            if options.record:
+                kept.append((out.given, out.frame))
             recording.turn(user, out, compiles.count)
             view.turn((k + 1) * turn_s, user, out)
+    return kept
 
 
 def _camera(options, session) -> Iterator[np.ndarray | None]:
@@ -313,6 +324,7 @@ def _written(options: argparse.Namespace) -> list[str]:
         "mix": options.mix,
         "timeline": options.timeline,
         "report": options.report,
+        "record": options.record,
     }
     return [f"{name:8} {path}" for name, path in names.items() if path is not None]
 

@@ -4,10 +4,9 @@ The bias of query i on key j is (r_i P)[i - j]: a content-dependent profile over
 distance, zero beyond the extent. Sliding layers see `window` positions, global layers
 `horizon`; global layers scale logits by tau past `log_floor` positions.
 
-Two ways in: a whole block attends to itself (`attend_block`, used by training and scoring
-from the start of a session), or a short block is written to its ring and attends to it
-(`attend_ring`, used by the micro-turn). They agree to rounding, not to the bit: a ring's
-sums run in slot order.
+Two ways in: a whole block attends to itself (training, and scoring from the start of a
+session), or a short block is written to its ring and attends to it (the micro-turn).
+Heads are divided over the mesh axis `tensor`: arrays hold this device's.
 """
 
 from __future__ import annotations
@@ -17,12 +16,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from interaction import ops
 from interaction.config import ModelConfig
 from interaction.layers import conv
-from interaction.layers.norm import rms_norm
+from interaction.ops import attention as over_splits
+from interaction.ops.attention import Reach
+from interaction.ops.rows import matmul, matmul_divided, rms_norm
+from interaction.parallel.collectives import fanned
 from interaction.params import Params, Spec, normal, ones
-
-MASKED = -1e30  # finite, so that a fully masked row stays finite
 
 
 class Heads(NamedTuple):
@@ -47,6 +48,7 @@ def heads(cfg: ModelConfig, is_global: bool) -> Heads:
 def specs(cfg: ModelConfig, is_global: bool) -> dict[str, Spec]:
     D, R = cfg.width, cfg.rel_dim
     hd = heads(cfg, is_global)
+    kv_conv = conv.specs(hd.K * hd.E, cfg.conv_kernel, "kv_heads")
     return {
         "q": Spec((D, hd.H * hd.E), ("embed", "heads")),
         "k": Spec((D, hd.K * hd.E), ("embed", "kv_heads")),
@@ -56,14 +58,14 @@ def specs(cfg: ModelConfig, is_global: bool) -> dict[str, Spec]:
         "rel": Spec((R, hd.extent), (None, None), normal(0.02)),
         "q_norm": Spec((hd.E,), (None,), ones),
         "k_norm": Spec((hd.E,), (None,), ones),
-        "k_conv": conv.specs(hd.K * hd.E, cfg.conv_kernel),
-        "v_conv": conv.specs(hd.K * hd.E, cfg.conv_kernel),
+        "k_conv": kv_conv,
+        "v_conv": kv_conv,
     }
 
 
 class Ring(NamedTuple):
     """Keys and values of the last positions, at slot `position mod size`, and the two
-    convolution tails. k, v: [B, size, K, E]; tails: [B, kernel-1, K*E] float32."""
+    convolution tails. k, v: [B, K, size, E]; tails: [B, kernel-1, K*E] float32."""
 
     k: jax.Array
     v: jax.Array
@@ -72,32 +74,14 @@ class Ring(NamedTuple):
 
 
 def empty_ring(cfg: ModelConfig, is_global: bool, batch: int, max_block: int) -> Ring:
-    """`max_block` positions beyond the window, so that a block's padded tail never
-    overwrites a key that its own queries still see."""
+    """Whole splits. `max_block` positions and a split beyond the window, so that neither
+    a block's padded tail nor a split that is being overwritten holds a key that a query
+    still sees."""
     hd = heads(cfg, is_global)
-    size = hd.window + max_block
-    kv = jnp.zeros((batch, size, hd.K, hd.E), cfg.dtype)
+    splits = -(-(hd.window + max_block) // cfg.kv_split) + 1
+    kv = jnp.zeros((batch, hd.K, splits * cfg.kv_split, hd.E), cfg.dtype)
     tail = conv.empty_state(batch, hd.K * hd.E, cfg.conv_kernel)
     return Ring(kv, kv, tail, tail)
-
-
-def _softmax_mix(logits_BKGTS: jax.Array, v_BSKE: jax.Array) -> jax.Array:
-    weights = jax.nn.softmax(logits_BKGTS.astype(jnp.float32), axis=-1)
-    return jnp.einsum("bkgts,bske->btkge", weights.astype(v_BSKE.dtype), v_BSKE)
-
-
-def _profiles(rel_Re: jax.Array, queries: int, keys: int) -> jax.Array:
-    """The bank of profiles laid out over keys, without a gather. -> [R, queries, keys].
-
-    Key s of query q is at distance q + (keys - queries) - s; zero outside 0..extent - 1.
-    """
-    R, extent = rel_Re.shape
-    width = keys + extent  # room for keys before the first one, dropped at the end
-    lead = keys - queries + 1
-    row = jnp.pad(jnp.flip(rel_Re, -1), ((0, 0), (lead, width + 1 - lead - extent)))
-    rows = jnp.broadcast_to(row[:, None], (R, queries, width + 1)).reshape(R, -1)
-    rows = rows[:, : queries * width].reshape(R, queries, width)
-    return rows[..., extent:]
 
 
 def _tau(cfg: ModelConfig, positions: jax.Array) -> jax.Array:
@@ -105,147 +89,15 @@ def _tau(cfg: ModelConfig, positions: jax.Array) -> jax.Array:
     return 1.0 + cfg.log_alpha * jnp.log(jnp.maximum(ratio, 1.0))
 
 
-def _weights(
-    q_BKGTE: jax.Array,
-    k_BKSE: jax.Array,
-    r_BKGTR: jax.Array,
-    rel_Re: jax.Array,
-    window: int,
-    first: jax.Array | None = None,
-) -> jax.Array:
-    """How much the last T of S keys attend to each key. -> float32 [B, K, G, T, S].
-
-    `first` [B]: rows whose first S - T keys do not exist. Products are written as plain
-    batched matmuls: XLA's CPU backend is slow at other layouts, backward most of all.
-    """
-    B, K, G, T, E = q_BKGTE.shape
-    S = k_BKSE.shape[2]
-    q = (q_BKGTE / E).reshape(B, K, G * T, E)
-    logits = (q @ jnp.swapaxes(k_BKSE, 2, 3)).reshape(B, K, G, T, S)
-    r = jnp.moveaxis(r_BKGTR, 3, 0).reshape(T, B * K * G, -1)
-    bias = r @ jnp.swapaxes(_profiles(rel_Re, T, S), 0, 1)
-    logits = logits + jnp.moveaxis(bias.reshape(T, B, K, G, S), 0, 3)
-    distance = jnp.arange(T)[:, None] + (S - T) - jnp.arange(S)
-    seen = (distance >= 0) & (distance < window)
-    if first is not None:
-        seen = seen & ~(first[:, None, None] & (jnp.arange(S) < S - T))
-        seen = seen[:, None, None]
-    return jax.nn.softmax(jnp.where(seen, logits, MASKED).astype(jnp.float32), -1)
-
-
-def _attend(
-    q_BKGTE: jax.Array,
-    k_BKSE: jax.Array,
-    v_BKSE: jax.Array,
-    r_BKGTR: jax.Array,
-    rel_Re: jax.Array,
-    window: int,
-    first: jax.Array | None = None,
-) -> jax.Array:
-    """The last T of S keys attend to all S. -> [B, K, G, T, E]."""
-    B, K, G, T, E = q_BKGTE.shape
-    weights = _weights(q_BKGTE, k_BKSE, r_BKGTR, rel_Re, window, first)
-    mixed = weights.astype(v_BKSE.dtype).reshape(B, K, G * T, -1) @ v_BKSE
-    return mixed.reshape(B, K, G, T, E)
-
-
-def attend_block(
-    q_BTHE: jax.Array,
-    k_BTKE: jax.Array,
-    v_BTKE: jax.Array,
-    r_BTHR: jax.Array,
-    rel_Re: jax.Array,
-    hd: Heads,
-) -> jax.Array:
-    """Causal attention of a block to itself. -> [B, T, H * E].
-
-    Sliding layers fold the block into windows that see themselves and the one before;
-    global layers go through their queries in a few runs, each with the keys it can see.
-    """
-    B, T = q_BTHE.shape[:2]
-    banded = T > 2 * hd.window
-    size = hd.window if banded else max(128, -(-T // 8))
-    pad = -T % size if banded else 0
-    heads_first = lambda x: jnp.swapaxes(  # noqa: E731
-        jnp.pad(x, ((0, 0), (0, pad), (0, 0), (0, 0))), 1, 2
-    )
-    k, v = heads_first(k_BTKE), heads_first(v_BTKE)
-    G = hd.H // hd.K
-    q = heads_first(q_BTHE).reshape(B, hd.K, G, T + pad, hd.E)
-    r = heads_first(r_BTHR).reshape(B, hd.K, G, T + pad, -1)
-
-    if banded:
-        n = (T + pad) // size
-
-        def fold(x: jax.Array) -> jax.Array:  # [B, ..., T, E] -> [B n, ..., size, E]
-            x = x.reshape(*x.shape[:-2], n, size, x.shape[-1])
-            return jnp.moveaxis(x, -3, 1).reshape(B * n, *x.shape[1:-3], *x.shape[-2:])
-
-        def with_previous(x: jax.Array) -> jax.Array:
-            before = jnp.pad(x, ((0, 0), (0, 0), (size, 0), (0, 0)))[:, :, :-size]
-            return jnp.concatenate([fold(before), fold(x)], axis=2)
-
-        first = jnp.arange(B * n) % n == 0
-        out = _attend(
-            fold(q),
-            with_previous(k),
-            with_previous(v),
-            fold(r),
-            rel_Re,
-            hd.window,
-            first,
-        )
-        out = jnp.moveaxis(out.reshape(B, n, hd.K, G, size, hd.E), 1, 3)
-    else:
-        runs = []
-        for start in range(0, T, size):
-            end = min(start + size, T)
-            mine = slice(start, end)
-            out = _attend(
-                q[..., mine, :], k[:, :, :end], v[:, :, :end], r[..., mine, :], rel_Re,
-                hd.window,
-            )  # fmt: skip
-            runs.append(out)
-        out = jnp.concatenate(runs, axis=3)
-    out = out.reshape(B, hd.H, T + pad, hd.E)
-    return jnp.swapaxes(out, 1, 2).reshape(B, T + pad, hd.H * hd.E)[:, :T]
-
-
-def attend_ring(
-    q_BTHE: jax.Array, ring: Ring, rel_BTHe: jax.Array, start_B: jax.Array, hd: Heads
-) -> jax.Array:
-    """Attention of a block, already written at `start`, to its ring. -> [B, T, H*E].
-
-    A slot's position follows from the cursor, so stale and not yet valid entries mask
-    themselves: they lie outside the window or in the query's future.
-    """
-    B, T = q_BTHE.shape[:2]
-    size = ring.k.shape[1]
-    last_B1 = (start_B + T - 1)[:, None]
-    key_BS = last_B1 - (last_B1 - jnp.arange(size)) % size
-    distance = (start_B[:, None] + jnp.arange(T))[..., None] - key_BS[:, None]
-    seen = (distance >= 0) & (distance < hd.window) & (key_BS[:, None] >= 0)
-    near = (distance >= 0) & (distance < hd.extent)
-    index = jnp.clip(distance, 0, hd.extent - 1)[:, :, None]
-    bias_BTHS = jnp.take_along_axis(rel_BTHe, index, axis=-1)
-    bias_BTHS = jnp.where(near[:, :, None], bias_BTHS, 0)
-
-    q = q_BTHE.reshape(B, T, hd.K, hd.H // hd.K, hd.E)
-    logits = jnp.einsum("btkge,bske->bkgts", q / hd.E, ring.k)
-    logits = logits + jnp.moveaxis(bias_BTHS, 1, 2).reshape(logits.shape)
-    logits = jnp.where(seen[:, None, None], logits, MASKED)
-    return _softmax_mix(logits, ring.v).reshape(B, T, hd.H * hd.E)
-
-
-def _write(ring_BSKE: jax.Array, new_BTKE: jax.Array, start_B: jax.Array) -> jax.Array:
-    slots = (start_B[:, None] + jnp.arange(new_BTKE.shape[1])) % ring_BSKE.shape[1]
+def _write(ring_BKSE: jax.Array, new_BTKE: jax.Array, start_B: jax.Array) -> jax.Array:
+    slots = (start_B[:, None] + jnp.arange(new_BTKE.shape[1])) % ring_BKSE.shape[2]
     rows = jnp.arange(new_BTKE.shape[0])[:, None]
-    return ring_BSKE.at[rows, slots].set(new_BTKE, unique_indices=True)
+    return ring_BKSE.at[rows, :, slots].set(new_BTKE, unique_indices=True)
 
 
 class Projected(NamedTuple):
     """What attention makes of its input, before positions meet, and the two
-    convolution tails after it. r: the queries' mixture of bias profiles."""
+    convolution tails after it. q: scaled; r: the queries' mixture of bias profiles."""
 
     q_BTHE: jax.Array
     k_BTKE: jax.Array
@@ -264,23 +116,32 @@ def _project(
     n_valid_B: jax.Array,
     tails: tuple[jax.Array | None, jax.Array | None],
 ) -> Projected:
-    hd = heads(cfg, is_global)
+    o, dtype = ops.of(cfg), x_BTD.dtype.name
+    E = heads(cfg, is_global).E
     B, T, _ = x_BTD.shape
     k_tail, v_tail = tails
-    k = x_BTD @ params["k"]
-    k, k_tail = conv.short_conv(k, params["k_conv"], k_tail, n_valid_B)
-    v = x_BTD @ params["v"]
-    v, v_tail = conv.short_conv(v, params["v_conv"], v_tail, n_valid_B)
-    q_BTHE = (x_BTD @ params["q"]).reshape(B, T, hd.H, hd.E)
-    q_BTHE = rms_norm(q_BTHE, params["q_norm"], cfg.norm_eps)
-    k_BTKE = rms_norm(k.reshape(B, T, hd.K, hd.E), params["k_norm"], cfg.norm_eps)
-    v_BTKE = v.reshape(B, T, hd.K, hd.E)
-    r_BTHR = (x_BTD @ params["r"]).reshape(B, T, hd.H, cfg.rel_dim)
+    by_head = lambda x: x.reshape(B, T, -1, E)  # noqa: E731
+    k = matmul(o, x_BTD, params["k"])
+    k, k_tail = conv.short_conv(o, k, params["k_conv"], k_tail, n_valid_B)
+    v = matmul(o, x_BTD, params["v"])
+    v, v_tail = conv.short_conv(o, v, params["v_conv"], v_tail, n_valid_B)
+    q_BTHE = rms_norm(o, by_head(matmul(o, x_BTD, params["q"])), params["q_norm"],
+                      cfg.norm_eps)  # fmt: skip
+    k_BTKE = rms_norm(o, by_head(k), params["k_norm"], cfg.norm_eps)
+    r_BTHR = matmul(o, x_BTD, params["r"]).reshape(B, T, -1, cfg.rel_dim)
     if is_global:
         tau = _tau(cfg, start_B[:, None] + jnp.arange(T))[..., None, None]
-        q_BTHE = (q_BTHE * tau).astype(q_BTHE.dtype)
-        r_BTHR = (r_BTHR * tau).astype(r_BTHR.dtype)
-    return Projected(q_BTHE, k_BTKE, v_BTKE, r_BTHR, k_tail, v_tail)
+        q_BTHE = o.cast(q_BTHE * tau, dtype)
+        r_BTHR = o.cast(r_BTHR * tau, dtype)
+    q_BTHE = o.cast(q_BTHE.astype(jnp.float32) * (1.0 / E), dtype)
+    return Projected(q_BTHE, k_BTKE, by_head(v), r_BTHR, k_tail, v_tail)
+
+
+def _shared(params: Params, cfg: ModelConfig) -> Params:
+    """Parameters that every device has and uses on its own heads."""
+    o = ops.of(cfg)
+    names = ("rel", "q_norm", "k_norm")
+    return params | {n: fanned(params[n], ("tensor",), o.all_reduce) for n in names}
 
 
 def attention(
@@ -293,18 +154,23 @@ def attention(
     ring: Ring | None,
 ) -> tuple[jax.Array, Ring | None]:
     """Attention branch before its output convolution. -> ([B, T, D], ring written)."""
-    hd = heads(cfg, is_global)
+    o, hd = ops.of(cfg), heads(cfg, is_global)
+    reach = Reach(hd.window, hd.extent, cfg.kv_split)
+    params = _shared(params, cfg)
+    x_BTD = fanned(x_BTD, ("tensor",), o.all_reduce)
     tails = (None, None) if ring is None else (ring.k_conv, ring.v_conv)
-    q_BTHE, k_BTKE, v_BTKE, r_BTHR, k_tail, v_tail = _project(
+    q, k, v, r, k_tail, v_tail = _project(
         params, cfg, is_global, x_BTD, start_B, n_valid_B, tails
     )
     if ring is None:
-        mixed = attend_block(q_BTHE, k_BTKE, v_BTKE, r_BTHR, params["rel"], hd)
+        mixed = over_splits.attend_block(o, q, k, v, r, params["rel"], reach)
     else:
-        k, v = _write(ring.k, k_BTKE, start_B), _write(ring.v, v_BTKE, start_B)
-        ring = Ring(k, v, k_tail, v_tail)
-        mixed = attend_ring(q_BTHE, ring, r_BTHR @ params["rel"], start_B, hd)
-    return mixed @ params["o"], ring
+        keys, values = _write(ring.k, k, start_B), _write(ring.v, v, start_B)
+        ring = Ring(keys, values, k_tail, v_tail)
+        mixed = over_splits.attend_ring(
+            o, q, keys, values, r, params["rel"], start_B, reach
+        )
+    return matmul_divided(o, mixed, params["o"], cfg.tensor_shards), ring
 
 
 def attention_weights(
@@ -318,4 +184,7 @@ def attention_weights(
     p = _project(params, cfg, is_global, x_BTD, start, n_valid, (None, None))
     q, k, r = (jnp.swapaxes(x, 1, 2) for x in (p.q_BTHE, p.k_BTKE, p.r_BTHR))
     q, r = (x.reshape(B, hd.K, hd.H // hd.K, T, -1) for x in (q, r))
-    return _weights(q, k, r, params["rel"], hd.window).reshape(B, hd.H, T, T)
+    logits = over_splits.block_logits(ops.of(cfg), q, k, r, params["rel"])
+    seen = over_splits.block_seen(T, T, hd.window, hd.H // hd.K)
+    unscaled = over_splits.weights(ops.of(cfg), logits, seen)
+    return (unscaled / unscaled.sum(-1, keepdims=True)).reshape(B, hd.H, T, T)

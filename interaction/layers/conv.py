@@ -9,12 +9,13 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from interaction.ops import Ops
 from interaction.params import Init, Spec
 
 
-def specs(channels: int, kernel: int) -> Spec:
+def specs(channels: int, kernel: int, axis: str | None = None) -> Spec:
     init: Init = lambda key, shape: 0.02 * jax.random.normal(key, shape)  # noqa: E731
-    return Spec((kernel, channels), (None, "conv"), init)
+    return Spec((kernel, channels), (None, axis), init)
 
 
 def empty_state(batch: int, channels: int, kernel: int) -> jax.Array:
@@ -22,7 +23,11 @@ def empty_state(batch: int, channels: int, kernel: int) -> jax.Array:
 
 
 def short_conv(
-    x_BTC: jax.Array, w_KC: jax.Array, state_BkC: jax.Array | None, n_valid_B: jax.Array
+    ops: Ops,
+    x_BTC: jax.Array,
+    w_KC: jax.Array,
+    state_BkC: jax.Array | None,
+    n_valid_B: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """-> (y [B, T, C] in x's dtype, state after `n_valid` positions [B, K-1, C])."""
     kernel, length = w_KC.shape[0], x_BTC.shape[1]
@@ -36,4 +41,4 @@ def short_conv(
         y = y + padded[:, tap : tap + length] * w32[tap]
     rows = n_valid_B[:, None] + jnp.arange(kernel - 1)
     state = jnp.take_along_axis(padded, rows[..., None], axis=1)
-    return y.astype(x_BTC.dtype), state
+    return ops.cast(y, x_BTC.dtype.name), state

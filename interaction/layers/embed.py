@@ -10,11 +10,13 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from interaction import ops
 from interaction.config import ModelConfig
 from interaction.grammar import CONTROLS
 from interaction.layers import hmlp
-from interaction.layers.norm import rms_norm
 from interaction.modality.audio import PATCH_DIM
+from interaction.ops.rows import matmul, rms_norm
+from interaction.parallel.collectives import index, summed
 from interaction.params import Init, Params, Spec, fan_in, normal, ones
 
 EPS = 1e-6  # of the audio norm, whatever the backbone's
@@ -50,22 +52,29 @@ def specs(cfg: ModelConfig) -> dict[str, Spec | dict[str, Spec]]:
 
 
 def tokens(params: Params, cfg: ModelConfig, ids: jax.Array) -> jax.Array:
-    """int32 [...] -> [..., D]."""
-    text = params["tokens"][jnp.minimum(ids, cfg.controls_at - 1)]
+    """int32 [...] -> [..., D]. The rows may be divided over `tensor`: of all devices, one
+    has the row, the others add zeros."""
+    o, V = ops.of(cfg), params["tokens"].shape[0]
+    mine = ids - index(("tensor",)) * V
+    text = params["tokens"][jnp.clip(mine, 0, V - 1)]
+    held = ((mine >= 0) & (mine < V))[..., None]
+    if V < cfg.vocab:
+        text = summed(jnp.where(held, text, 0), ("tensor",), o.all_reduce)
     control = params["controls"][jnp.maximum(ids - cfg.controls_at, 0)]
-    rows = jnp.where((ids < cfg.controls_at)[..., None], text, control).astype(cfg.dtype)
-    return rms_norm(rows, params["tokens_norm"], cfg.norm_eps)
+    rows = jnp.where((ids < cfg.controls_at)[..., None], text, control)
+    return rms_norm(o, o.cast(rows, cfg.dtype), params["tokens_norm"], cfg.norm_eps)
 
 
 def audio(params: Params, cfg: ModelConfig, bins: jax.Array) -> jax.Array:
     """dMel bins [..., mels] -> [..., D]. The bag is a product with one-hot rows."""
+    o = ops.of(cfg)
     hot = jax.nn.one_hot(bins, cfg.mel_bins, dtype=cfg.dtype)
     hot = hot.reshape(*bins.shape[:-1], cfg.mels * cfg.mel_bins)
-    bag = hot @ params["audio"].astype(cfg.dtype)
-    return rms_norm(bag, params["audio_norm"], EPS)
+    return rms_norm(o, matmul(o, hot, params["audio"]), params["audio_norm"], EPS)
 
 
 def voice(params: Params, cfg: ModelConfig, patch: jax.Array) -> jax.Array:
     """Standardised mel patch [..., 320] -> [..., D]."""
-    out = patch.astype(cfg.dtype) @ params["voice"].astype(cfg.dtype)
-    return rms_norm(out, params["voice_norm"], cfg.norm_eps)
+    o = ops.of(cfg)
+    out = matmul(o, o.cast(patch, cfg.dtype), params["voice"])
+    return rms_norm(o, out, params["voice_norm"], cfg.norm_eps)

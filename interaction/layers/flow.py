@@ -6,14 +6,17 @@ an AdaLN MLP (as in MAR and CALM) conditioned on the hidden state, t, and the pa
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from interaction import ops
 from interaction.config import ModelConfig
 from interaction.modality.audio import PATCH_DIM
+from interaction.ops.rows import layer_norm, matmul32
 from interaction.params import Params, Spec, fan_in, ones, zeros
 
 TIME_FREQUENCIES = 64
@@ -52,30 +55,57 @@ def unstandardise(params: Params, x: jax.Array) -> jax.Array:
     return x * params["std"] + params["mean"]
 
 
-def _layer_norm(x: jax.Array) -> jax.Array:
-    x = x - x.mean(-1, keepdims=True)
-    return x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + 1e-6)
-
-
-def condition(params: Params, hidden: jax.Array, previous: jax.Array) -> jax.Array:
+def condition(
+    params: Params, cfg: ModelConfig, hidden: jax.Array, previous: jax.Array
+) -> jax.Array:
     """The part of the condition that does not depend on t. -> float32 [..., W]."""
-    hidden = hidden.astype(jnp.float32)
-    return hidden @ params["hidden"] + previous @ params["previous"] + params["cond_bias"]
+    dot = functools.partial(matmul32, ops.of(cfg))
+    from_hidden = dot(hidden.astype(jnp.float32), params["hidden"])
+    return from_hidden + dot(previous, params["previous"]) + params["cond_bias"]
 
 
-def velocity(params: Params, cond: jax.Array, t: jax.Array, x_t: jax.Array) -> jax.Array:
-    """cond [..., W], t [...], x_t [..., 320] -> velocity float32 [..., 320]."""
+class Modulation(NamedTuple):
+    """Shift, scale and gate of every block, [..., W] each: all that t decides."""
+
+    blocks: tuple[tuple[jax.Array, jax.Array, jax.Array], ...]
+
+
+def modulation(
+    params: Params, cfg: ModelConfig, cond: jax.Array, t: jax.Array
+) -> Modulation:
+    """cond [..., W], t [...] -> what the blocks do to x_t at that time."""
+    dot = functools.partial(matmul32, ops.of(cfg))
     frequency = jnp.exp(jnp.arange(TIME_FREQUENCIES) * (math.log(1e3) / TIME_FREQUENCIES))
     angle = t[..., None] * frequency
-    time = jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], -1) @ params["time"]
+    time = dot(jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], -1), params["time"])
     c = jax.nn.silu(cond + time)
-    x = x_t @ params["in"]
-    for block in params["blocks"]:
-        shift, scale, gate = jnp.split(c @ block["mod"] + block["mod_bias"], 3, axis=-1)
-        h = _layer_norm(x) * (1 + scale) + shift
-        h = jax.nn.silu(h @ block["up"] + block["up_bias"])
-        x = x + (1 + gate) * (h @ block["down"] + block["down_bias"])
-    return (_layer_norm(x) * params["out_norm"]) @ params["out"]
+
+    def block(p: Params) -> tuple[jax.Array, jax.Array, jax.Array]:
+        shift, scale, gate = jnp.split(dot(c, p["mod"]) + p["mod_bias"], 3, axis=-1)
+        return shift, scale, gate
+
+    return Modulation(tuple(block(p) for p in params["blocks"]))
+
+
+def modulated(
+    params: Params, cfg: ModelConfig, mod: Modulation, x_t: jax.Array
+) -> jax.Array:
+    """x_t [..., 320] at the time of `mod` -> velocity float32 [..., 320]."""
+    o = ops.of(cfg)
+    dot = functools.partial(matmul32, o)
+    x = dot(x_t, params["in"])
+    for p, (shift, scale, gate) in zip(params["blocks"], mod.blocks, strict=True):
+        h = layer_norm(o, x, 1e-6) * (1 + scale) + shift
+        h = jax.nn.silu(dot(h, p["up"]) + p["up_bias"])
+        x = x + (1 + gate) * (dot(h, p["down"]) + p["down_bias"])
+    return dot(layer_norm(o, x, 1e-6) * params["out_norm"], params["out"])
+
+
+def velocity(
+    params: Params, cfg: ModelConfig, cond: jax.Array, t: jax.Array, x_t: jax.Array
+) -> jax.Array:
+    """cond [..., W], t [...], x_t [..., 320] -> velocity float32 [..., 320]."""
+    return modulated(params, cfg, modulation(params, cfg, cond, t), x_t)
 
 
 def sample(
@@ -87,17 +117,29 @@ def sample(
 ) -> jax.Array:
     """Euler steps from noise (unit normal, scaled by sqrt of the temperature) to a
     standardised patch. hidden [..., D], previous and noise [..., 320] -> [..., 320]."""
-    cond = condition(params, hidden, previous)
-    null = condition(params, jnp.zeros_like(hidden), previous)
     steps, guidance = cfg.flow_steps, cfg.flow_guidance
+    guided = guidance != 1.0
+    cond = condition(params, cfg, hidden, previous)
+    if guided:
+        null = condition(params, cfg, jnp.zeros_like(hidden), previous)
+        cond = jnp.stack([cond, null])
+    # What t decides does not depend on x: all steps at once, then the walk.
+    t = jnp.arange(steps, dtype=jnp.float32) / steps
+    t = t.reshape(-1, *[1] * (cond.ndim - 1))
+    shape = (steps, *cond.shape)
+    mod = modulation(
+        params, cfg, jnp.broadcast_to(cond, shape), jnp.broadcast_to(t, shape[:-1])
+    )
 
-    def euler(x: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
-        t = jnp.broadcast_to(i / steps, x.shape[:-1])
-        v = velocity(params, cond, t, x)
-        if guidance != 1.0:
-            v_null = velocity(params, null, t, x)
+    def euler(x: jax.Array, now: Modulation) -> tuple[jax.Array, None]:
+        if guided:
+            both = jnp.broadcast_to(x, (2, *x.shape))
+            v, v_null = modulated(params, cfg, now, both)
             v = v_null + guidance * (v - v_null)
-        return x + v / steps, None
+        else:
+            v = modulated(params, cfg, now, x)
+        return x + v * (1.0 / steps), None
 
-    x = math.sqrt(cfg.flow_temperature) * noise
-    return jax.lax.scan(euler, x, jnp.arange(steps, dtype=jnp.float32))[0]
+    # Apart: else this constant and one inside the noise's own formula may become one.
+    noise = jax.lax.optimization_barrier(noise)
+    return jax.lax.scan(euler, math.sqrt(cfg.flow_temperature) * noise, mod)[0]

@@ -12,12 +12,14 @@ import math
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from interaction import ops
 from interaction.config import ModelConfig
 from interaction.errors import InputError
-from interaction.layers.norm import rms_norm
+from interaction.ops.rows import matmul, rms_norm
 from interaction.params import Params, Spec, fan_in, ones
 
 CHANNELS = 3
@@ -94,14 +96,15 @@ def specs(cfg: ModelConfig) -> dict[str, Spec]:
 def hmlp(params: Params, cfg: ModelConfig, pixels: jax.Array) -> jax.Array:
     """Normalised patches [..., F, S, S, 3] -> [..., D]."""
     *lead, F, S, _, _ = pixels.shape
-    n = math.prod(lead)
-    x = pixels.astype(cfg.dtype).reshape(n, F, S, S, CHANNELS)
+    n, o = math.prod(lead), ops.of(cfg)
+    x = o.cast(pixels, cfg.dtype).reshape(n, F, S, S, CHANNELS)
     for i, (t, side) in enumerate(folds(cfg)):
         _, f, h, w, c = x.shape
         f, h, w = f // t, h // side, w // side
         x = x.reshape(n, f, t, h, side, w, side, c).transpose(0, 1, 3, 5, 2, 4, 6, 7)
-        x = x.reshape(n, f, h, w, -1) @ params[f"w{i}"].astype(cfg.dtype)
-        x = rms_norm(x, params[f"norm{i}"], EPS)
+        x = matmul(o, x.reshape(n, f, h, w, -1), params[f"w{i}"])
+        x = rms_norm(o, x, params[f"norm{i}"], EPS)
         if i < len(cfg.patch_widths):
-            x = jax.nn.gelu(x, approximate=False)
+            gelu = jax.nn.gelu(x.astype(jnp.float32), approximate=False)
+            x = o.cast(gelu, cfg.dtype)
     return x.reshape(*lead, -1)

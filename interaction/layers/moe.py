@@ -7,13 +7,17 @@ times `route_scale` and a learned scale. Nothing is ever dropped.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from interaction import ops
 from interaction.config import ModelConfig
-from interaction.ops.experts import experts
+from interaction.ops import rows
+from interaction.ops.experts import AXES, Experts, experts
+from interaction.parallel.collectives import fanned
 from interaction.params import Params, Spec, ones, zeros
 
 
@@ -23,9 +27,9 @@ def specs(cfg: ModelConfig) -> dict[str, Spec]:
         "router": Spec((D, X + S), ("embed", None)),
         "router_bias": Spec((X,), (None,), zeros),
         "router_scale": Spec((1,), (None,), ones),
-        "gate": Spec((X, D, F), ("expert", "embed", "mlp")),
-        "up": Spec((X, D, F), ("expert", "embed", "mlp")),
-        "down": Spec((X, F, D), ("expert", "mlp", "embed")),
+        "gate": Spec((X, D, F), ("expert", "embed", None)),
+        "up": Spec((X, D, F), ("expert", "embed", None)),
+        "down": Spec((X, F, D), ("expert", None, "embed")),
         "shared_gate": Spec((S, D, F), (None, "embed", "mlp")),
         "shared_up": Spec((S, D, F), (None, "embed", "mlp")),
         "shared_down": Spec((S, F, D), (None, "mlp", "embed")),
@@ -51,46 +55,74 @@ class Routing(NamedTuple):
 
 
 def route(params: Params, cfg: ModelConfig, x_ND: jax.Array) -> Routing:
-    logits = x_ND.astype(jnp.float32) @ params["router"].astype(jnp.float32)
+    o = ops.of(cfg)
+    logits = rows.matmul32(o, x_ND.astype(jnp.float32), params["router"])
     routed, shared = logits[:, : cfg.experts], logits[:, cfg.experts :]
     bias = jax.lax.stop_gradient(params["router_bias"].astype(jnp.float32))
     chosen = jax.lax.top_k(jax.nn.sigmoid(routed) + bias, cfg.experts_per_token)[1]
     picked = jnp.take_along_axis(routed, chosen, axis=-1)
     log = jax.nn.log_sigmoid(jnp.concatenate([picked, shared], axis=-1))
     scale = cfg.route_scale * params["router_scale"].astype(jnp.float32)
-    weight = jax.nn.softmax(log, axis=-1) * scale
+    weight = rows.softmax(o, log) * scale
     split = cfg.experts_per_token
     return Routing(chosen, weight[:, :split], weight[:, split:])
 
 
 def moe(params: Params, cfg: ModelConfig, x_BTD: jax.Array) -> tuple[jax.Array, Routing]:
     """-> (branch output [B, T, D], routing of the B*T rows)."""
+    o = ops.of(cfg)
     x_ND = x_BTD.reshape(-1, x_BTD.shape[-1])
     routing = route(params, cfg, x_ND)
-    every = jnp.broadcast_to(jnp.arange(cfg.shared_experts), routing.shared_NS.shape)
-    y_ND = experts(
-        x_ND,
-        routing.chosen_NA,
-        routing.weight_NA,
-        params["gate"],
-        params["up"],
-        params["down"],
-    )
+    # Every device routes alike; its own experts see their part of the gradient.
+    mine = fanned(x_ND, AXES, o.all_reduce)
+    weight = fanned(routing.weight_NA, AXES, o.all_reduce)
+    held = Experts(params["gate"], params["up"], params["down"])
+    y_ND = experts(o, mine, routing.chosen_NA, weight, held)
     if cfg.shared_experts:
-        y_ND = y_ND + experts(
-            x_ND,
-            every,
-            routing.shared_NS,
-            params["shared_gate"],
-            params["shared_up"],
-            params["shared_down"],
-        )
+        y_ND = _add(cfg, y_ND, _shared(params, cfg, x_ND, routing.shared_NS))
     return y_ND.reshape(x_BTD.shape), routing
 
 
-def dense(params: Params, x_BTD: jax.Array) -> jax.Array:
-    hidden = jax.nn.silu(x_BTD @ params["gate"]) * (x_BTD @ params["up"])
-    return (hidden @ params["down"]) * params["scale"].astype(x_BTD.dtype)
+def _add(cfg: ModelConfig, a: jax.Array, b: jax.Array) -> jax.Array:
+    total = a.astype(jnp.float32) + b.astype(jnp.float32)
+    return ops.of(cfg).cast(total, a.dtype.name)
+
+
+def _swiglu(
+    cfg: ModelConfig,
+    x: jax.Array,
+    gate: jax.Array,
+    up: jax.Array,
+    down: jax.Array,
+    weight: jax.Array | None = None,
+) -> jax.Array:
+    """One SwiGLU whose hidden units are divided over `tensor`. weight [N]: of its rows,
+    applied before the down projection."""
+    o = ops.of(cfg)
+    x = fanned(x, ("tensor",), o.all_reduce)
+    hidden = jax.nn.silu(rows.matmul32(o, x, gate)) * rows.matmul32(o, x, up)
+    if weight is not None:
+        hidden = hidden * fanned(weight, ("tensor",), o.all_reduce)[:, None]
+    hidden = o.cast(hidden, x.dtype.name)
+    return rows.matmul_divided(o, hidden, down, cfg.tensor_shards)
+
+
+def _shared(
+    params: Params, cfg: ModelConfig, x_ND: jax.Array, weight_NS: jax.Array
+) -> jax.Array:
+    def one(s: int) -> jax.Array:
+        gate, up, down = (params[f"shared_{name}"][s] for name in ("gate", "up", "down"))
+        return _swiglu(cfg, x_ND, gate, up, down, weight_NS[:, s])
+
+    return functools.reduce(
+        functools.partial(_add, cfg), [one(s) for s in range(cfg.shared_experts)]
+    )
+
+
+def dense(params: Params, cfg: ModelConfig, x_BTD: jax.Array) -> jax.Array:
+    y = _swiglu(cfg, x_BTD, params["gate"], params["up"], params["down"])
+    scale = ops.of(cfg).cast(params["scale"], y.dtype.name).astype(jnp.float32)
+    return ops.of(cfg).cast(y.astype(jnp.float32) * scale, y.dtype.name)
 
 
 def load(routing: Routing, valid_N: jax.Array, n_experts: int) -> jax.Array:

@@ -1,49 +1,204 @@
-"""SwiGLU experts over routed rows, dropless, in two forms of the same sum.
+"""SwiGLU experts over routed rows, dropless, in three forms of the same sum.
 
-`every_expert` multiplies each row by all experts and weighs the unchosen by zero: for few
-small experts it is one large product. `grouped` sorts rows by expert and multiplies each
-by its own: for many experts.
+A row's result is the sum over its experts of weight * expert(row), the weight applied
+before the down projection. `every_expert` multiplies each row by all experts of this
+device, unchosen ones weighing zero: for few small experts. `grouped` sorts rows by expert
+and multiplies each by its own, in tiles of one expert: for many experts. `each_row` fetches
+the experts of each row: for a few rows of many experts.
+
+Experts are added as a binary tree over their numbers, neighbours first; one that was not
+chosen adds an exact zero. So the forms agree to the bit in invariant numerics, and so do
+devices that hold some of the experts each (the mesh axes `expert` and `tensor` together).
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 import jax
 import jax.numpy as jnp
 
+from interaction.errors import InputError
+from interaction.ops import fast, invariant
+from interaction.ops.sums import tree
+from interaction.parallel.collectives import index, summed, total
+
+if TYPE_CHECKING:
+    from interaction.ops import Ops
+
+AXES = ("expert", "tensor")
 FEW = 16  # experts up to which multiplying by all of them is faster (measured on CPU)
+TILE = 16  # rows of one expert that are multiplied together
+
+
+class Experts(NamedTuple):
+    """This device's weights."""
+
+    gate_XDF: jax.Array
+    up_XDF: jax.Array
+    down_XFD: jax.Array
 
 
 def experts(
+    ops: Ops,
     x_ND: jax.Array,
     chosen_NA: jax.Array,
     weight_NA: jax.Array,
-    gate_XDF: jax.Array,
-    up_XDF: jax.Array,
-    down_XFD: jax.Array,
+    held: Experts,
 ) -> jax.Array:
     """sum over a of weight[n,a] * expert[chosen[n,a]](x[n]). -> [N, D] in x's dtype."""
-    form = every_expert if gate_XDF.shape[0] <= FEW else grouped
-    return form(x_ND, chosen_NA, weight_NA, gate_XDF, up_XDF, down_XFD)
+    X, devices = held.gate_XDF.shape[0], total(AXES)
+    held = Experts(*(ops.cast(w, x_ND.dtype.name) for w in held))
+    if devices > 1 and X & (X - 1):
+        raise InputError(
+            f"{X} experts on each of {devices} devices; the mesh axes expert x tensor must "
+            "leave a power of two"
+        )
+    chosen = chosen_NA - index(AXES) * X  # in this device's numbers
+    if X * devices <= FEW:
+        form = every_expert
+    else:
+        form = each_row if chosen.size <= TILE else grouped
+    y = form(ops, x_ND, chosen, weight_NA.astype(jnp.float32), held)
+    return ops.cast(summed(y, AXES, ops.all_reduce), x_ND.dtype.name)
 
 
-def every_expert(x_ND, chosen_NA, weight_NA, gate_XDF, up_XDF, down_XFD) -> jax.Array:
-    X, D, F = gate_XDF.shape
-    wide = lambda w: jnp.moveaxis(w, 0, 1).reshape(D, X * F)  # noqa: E731
-    hits = jax.nn.one_hot(chosen_NA, X, dtype=weight_NA.dtype)
-    weight_NX = jnp.einsum("nax,na->nx", hits, weight_NA).astype(x_ND.dtype)
-    hidden = jax.nn.silu(x_ND @ wide(gate_XDF)) * (x_ND @ wide(up_XDF))
-    hidden = hidden.reshape(-1, X, F) * weight_NX[..., None]
-    return hidden.reshape(-1, X * F) @ down_XFD.reshape(X * F, D)
+def _hidden(ops: Ops, gate: jax.Array, up: jax.Array, w: jax.Array, dtype) -> jax.Array:
+    gate, up = (x.astype(jnp.float32) for x in (gate, up))
+    return ops.cast(jax.nn.silu(gate) * up * w, dtype.name)
 
 
-def grouped(x_ND, chosen_NA, weight_NA, gate_XDF, up_XDF, down_XFD) -> jax.Array:
+def every_expert(ops, x_ND, chosen_NA, weight_NA, held: Experts) -> jax.Array:
+    gate, up, down = held
+    X, D, F = gate.shape
     N, A = chosen_NA.shape
-    X = gate_XDF.shape[0]
-    order = jnp.argsort(chosen_NA.reshape(-1), stable=True)
-    sizes = jnp.bincount(chosen_NA.reshape(-1), length=X).astype(jnp.int32)
-    rows = x_ND[order // A]
-    hidden = jax.nn.silu(jax.lax.ragged_dot(rows, gate_XDF, sizes))
-    hidden = hidden * jax.lax.ragged_dot(rows, up_XDF, sizes)
-    out = jax.lax.ragged_dot(hidden, down_XFD, sizes)
-    out_NAD = out[jnp.argsort(order, stable=True)].reshape(N, A, -1)
-    return jnp.einsum("nad,na->nd", out_NAD, weight_NA.astype(out.dtype))
+    hits_XNA = chosen_NA == jnp.arange(X)[:, None, None]
+    # An expert is chosen once or not at all: no order to choose.
+    weight_XN = tree([hits_XNA[..., a] * weight_NA[:, a] for a in range(A)])
+    if N < 4 * X:  # products of few rows: all experts in one batch of them
+        rows = jnp.broadcast_to(x_ND, (X, N, D))
+        h = _hidden(ops, ops.product(rows, gate), ops.product(rows, up),
+                    weight_XN[..., None], x_ND.dtype)  # fmt: skip
+        out = ops.product(h, down).astype(jnp.float32)
+        return tree([out[e] for e in range(X)])
+    wide = lambda w: jnp.moveaxis(w, 0, 1).reshape(D, X * F)  # noqa: E731
+    weight = jnp.repeat(weight_XN.T, F, axis=1)
+    gates, ups = ops.product(x_ND, wide(gate)), ops.product(x_ND, wide(up))
+    h = _hidden(ops, gates, ups, weight, x_ND.dtype)
+    if not ops.ordered:  # one sum over all
+        return (h @ down.reshape(X * F, D)).astype(jnp.float32)
+    parts = [ops.product(h[:, e * F : (e + 1) * F], down[e]) for e in range(X)]
+    return tree(parts)
+
+
+def _by_prefix(out_NAD: jax.Array, chosen_NA: jax.Array, bits: int) -> jax.Array:
+    """The tree over all experts, of those that a row has: slots in order of their
+    expert's number are added where a level of the tree joins them."""
+    A = chosen_NA.shape[1]
+    parts = [out_NAD[:, a] for a in range(A)]
+    numbers = [chosen_NA[:, a] for a in range(A)]
+    for level in range(1, bits + 1):
+        for a in range(A - 1):
+            joins = (numbers[a] >> level) == (numbers[a + 1] >> level)
+            joins = joins[:, None]
+            parts[a + 1] = jnp.where(joins, parts[a] + parts[a + 1], parts[a + 1])
+            parts[a] = jnp.where(joins, 0.0, parts[a])
+    return tree(parts)  # all but the last are zero
+
+
+def _bits(X: int) -> int:
+    """Levels of a tree over all devices' experts."""
+    return (X * total(AXES) - 1).bit_length()
+
+
+def each_row(ops, x_ND, chosen_NA, weight_NA, held: Experts) -> jax.Array:
+    X = held.gate_XDF.shape[0]
+    N, A = chosen_NA.shape
+    by_number = jnp.argsort(chosen_NA, axis=1)
+    chosen = jnp.take_along_axis(chosen_NA, by_number, axis=1)
+    weight = jnp.take_along_axis(weight_NA, by_number, axis=1)
+
+    def one(pair: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        row, e, w = pair
+        mine = (e >= 0) & (e < X)
+        gate, up, down = (
+            jax.lax.dynamic_index_in_dim(part, jnp.clip(e, 0, X - 1), 0, keepdims=False)
+            for part in held
+        )
+
+        def run() -> jax.Array:
+            h = _hidden(ops, ops.product(row, gate), ops.product(row, up), w, x_ND.dtype)
+            return ops.product(h, down).astype(jnp.float32)
+
+        return jax.lax.cond(mine, run, lambda: jnp.zeros(row.shape, jnp.float32))
+
+    rows = jnp.repeat(x_ND, A, axis=0)[:, None]
+    out = jax.lax.map(one, (rows, chosen.reshape(-1), weight.reshape(-1)))
+    return _by_prefix(out.reshape(N, A, -1), chosen, _bits(X))
+
+
+def grouped(ops, x_ND, chosen_NA, weight_NA, held: Experts) -> jax.Array:
+    X, D, _ = held.gate_XDF.shape
+    N, A = chosen_NA.shape
+    by_number = jnp.argsort(chosen_NA, axis=1)
+    chosen = jnp.take_along_axis(chosen_NA, by_number, axis=1)
+    weight = jnp.take_along_axis(weight_NA, by_number, axis=1).reshape(-1)
+    mine = (chosen >= 0) & (chosen < X)
+    expert = jnp.where(mine, chosen, X).reshape(-1)  # others sort behind all groups
+    order = jnp.argsort(expert, stable=True)
+    sizes = jnp.bincount(expert, length=X + 1)[:X].astype(jnp.int32)
+    rows, w = x_ND[order // A], weight[order, None]
+    form = _tiles if ops.ordered else _ragged
+    out = form(rows, w, sizes, held)[jnp.argsort(order, stable=True)]
+    out = jnp.where(mine[..., None], out.reshape(N, A, D), 0.0)
+    return _by_prefix(out, chosen, _bits(X))
+
+
+def _ragged(rows_MD: jax.Array, w_M1: jax.Array, sizes_X: jax.Array, held: Experts):
+    """Rows sorted by expert, `sizes` of each, through their expert. float32 [M, D]."""
+    gate, up, down = held
+    dot = lambda x, w: jax.lax.ragged_dot(x, w, sizes_X)  # noqa: E731
+    h = _hidden(fast, dot(rows_MD, gate), dot(rows_MD, up), w_M1, rows_MD.dtype)
+    return dot(h, down).astype(jnp.float32)
+
+
+@jax.custom_vjp
+def _tiles(rows_MD: jax.Array, w_M1: jax.Array, sizes_X: jax.Array, held: Experts):
+    """`_ragged` in tiles of `TILE` rows of one expert, as many as there are. A tile's
+    rows past its expert's last are overwritten by the next expert's first tile."""
+    ops = invariant
+    M, D = rows_MD.shape
+    ends = jnp.cumsum(sizes_X)
+    tiles = -(-sizes_X // TILE)
+    last_tile = jnp.cumsum(tiles)
+    pad = lambda x: jnp.pad(x, ((0, TILE), (0, 0)))  # noqa: E731
+    rows, w = pad(rows_MD), pad(w_M1)
+
+    def one(t: jax.Array, out: jax.Array) -> jax.Array:
+        e = jnp.searchsorted(last_tile, t, side="right")
+        at = ends[e] - sizes_X[e] + (t - last_tile[e] + tiles[e]) * TILE
+        x = jax.lax.dynamic_slice_in_dim(rows, at, TILE)
+        gate, up, down = (
+            jax.lax.dynamic_index_in_dim(part, e, 0, keepdims=False) for part in held
+        )
+        weight = jax.lax.dynamic_slice_in_dim(w, at, TILE)
+        h = _hidden(ops, ops.product(x, gate), ops.product(x, up), weight, x.dtype)
+        y = ops.product(h, down).astype(jnp.float32)
+        return jax.lax.dynamic_update_slice_in_dim(out, y, at, 0)
+
+    out = jnp.zeros((M + TILE, D), jnp.float32)
+    return jax.lax.fori_loop(0, last_tile[-1], one, out)[:M]
+
+
+def _tiles_forward(rows_MD, w_M1, sizes_X, held):
+    return _tiles(rows_MD, w_M1, sizes_X, held), (rows_MD, w_M1, sizes_X, held)
+
+
+def _tiles_backward(kept, g):
+    rows, w, sizes, held = kept
+    _, pull = jax.vjp(lambda r, w, h: _ragged(r, w, sizes, h), rows, w, held)
+    d_rows, d_w, d_held = pull(g)
+    return d_rows, d_w, None, d_held
+
+
+_tiles.defvjp(_tiles_forward, _tiles_backward)

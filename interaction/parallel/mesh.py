@@ -14,7 +14,22 @@ from interaction.errors import InputError
 
 AXES = ("data", "fsdp", "expert", "tensor")
 """data: copies of the parameters; fsdp: their rows, gathered for use; expert: whole
-experts; tensor: heads and hidden units."""
+experts, with tensor; tensor: heads, hidden units, rows of the vocabulary."""
+
+ROWS = ("data", "fsdp")
+"""Axes that divide sessions and the rows of a batch."""
+
+TABLE: dict[str | None, tuple[str, ...]] = {
+    "embed": ("fsdp",),
+    "vocab": ("tensor",),
+    "heads": ("tensor",),
+    "kv_heads": ("tensor",),
+    "mlp": ("tensor",),
+    "expert": ("expert", "tensor"),
+    "repeat": (),
+    None: (),
+}
+"""The one table from what an axis of a parameter means to the mesh axes that divide it."""
 
 
 def default_mesh(cfg: ModelConfig) -> Mesh:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from interaction.config import ModelConfig
@@ -20,13 +22,14 @@ from interaction.data.pipeline import MakeRow, batches
 from interaction.errors import InputError
 from interaction.modality.audio import MELS, PATCH_FRAMES
 from interaction.package import SOURCE, locate, open_package, tokenizer_path
+from interaction.parallel.mesh import AXES, make_mesh
 from interaction.params import flatten
 from interaction.train.checkpoint import Checkpoints
 from interaction.train.losses import Weights
 from interaction.train.media import Media
 from interaction.train.metrics import Metrics
 from interaction.train.optimiser import optimiser
-from interaction.train.state import TrainState, create, train_step
+from interaction.train.state import TrainState, create, leaves_of, on_mesh, train_step
 
 STATISTICS_ROWS = 48  # dialogues that the flow head's mean and deviation come from
 
@@ -45,6 +48,17 @@ def row_maker(config: ConfigDict, cfg: ModelConfig, workdir: Path | None = None)
         warm_rows=data.warm_rows,
         warm_mix=tuple(data.warm_mix.items()),
     )
+
+
+def run_mesh(train: ConfigDict) -> Mesh | None:
+    """The mesh that `config.train.mesh` asks for; None where it is of one device."""
+    sizes = train.mesh.to_dict()
+    if math.prod(sizes.values()) == 1:
+        return None
+    try:
+        return make_mesh(**sizes)
+    except TypeError:
+        raise InputError(f"train.mesh has {sorted(sizes)}; its axes are {AXES}") from None
 
 
 def loss_weights(train: ConfigDict) -> Weights:
@@ -145,11 +159,15 @@ def train(
     t = config.train
     if min(t.batch, t.steps, t.save_every, t.log_every) < 1:
         raise InputError("config.train: batch, steps, save_every, log_every start at 1")
-    weights = loss_weights(t)
-    tx = optimiser(t)
+    weights, tx, mesh = loss_weights(t), optimiser(t), run_mesh(t)
+    if t.batch % leaves_of(cfg, t.batch_shards, mesh):
+        raise InputError(
+            f"train.batch={t.batch}; use a multiple of train.batch_shards={t.batch_shards}"
+        )
     state = create(cfg, tx, t.seed)
     if init:
         state = begin_from(state, cfg, init)
+    state = on_mesh(state, cfg, mesh)
     make_workdir(workdir, config)
     if init:
         bring_along(workdir, init)
@@ -178,8 +196,8 @@ def train(
             wait = time.monotonic() - began
             signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
             state, values = train_step(
-                state, batch, key, t.bias_rate,
-                cfg=cfg, tx=tx, weights=weights, remat=t.remat,
+                state, batch, key, t.bias_rate, t.clip, cfg=cfg, tx=tx, weights=weights,
+                remat=t.remat, batch_shards=t.batch_shards, mesh=mesh,
             )  # fmt: skip
             step += 1
             if pending:

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from interaction import model
+from interaction import model, ops
 from interaction.config import ModelConfig
 from interaction.grammar import EMITTED, Kind
 from interaction.layers import flow
 from interaction.model import Block
+from interaction.ops.rows import logsumexp
 from interaction.params import Params
 
 
@@ -29,8 +30,43 @@ class Weights(NamedTuple):
     hidden_drop: float  # how often without the hidden state (for guidance)
 
 
-def _mean(values: jax.Array, mask: jax.Array) -> jax.Array:
-    return (values * mask).sum() / jnp.maximum(mask.sum(), 1.0)
+Counts = dict[str, jax.Array]
+
+
+def counts(batch: dict[str, jax.Array], voice_rows: int) -> Counts:
+    """What the sums of `loss` are divided by: whole numbers, so that adding those of
+    several parts of a batch is exact in any order. float32 [] each."""
+    kind = next_kind(batch)
+    text, emitted = is_text(kind), is_emitted(kind)
+    heard = (batch["kind"] == Kind.AUDIO_IN).sum(1)
+    spoken = (batch["voice_at"] >= 0).sum()
+    found = {
+        "text": text.sum(),
+        "control": (emitted & ~text).sum(),
+        "emitted": emitted.sum(),
+        "frames": (kind == Kind.TURN).sum(),
+        "heard": jnp.minimum(heard, batch["heard"].shape[1]).sum(),
+        "patches": jnp.minimum(spoken, voice_rows),
+    }
+    return {name: n.astype(jnp.float32) for name, n in found.items()}
+
+
+def next_kind(batch: dict[str, jax.Array]) -> jax.Array:
+    return jnp.pad(batch["kind"][:, 1:], ((0, 0), (0, 1)))
+
+
+def is_text(kind: jax.Array) -> jax.Array:
+    return kind == Kind.TEXT
+
+
+def is_emitted(kind: jax.Array) -> jax.Array:
+    return sum((kind == e for e in EMITTED), jnp.zeros_like(kind)).astype(bool)
+
+
+def _share(values: jax.Array, mask: jax.Array, n: jax.Array) -> jax.Array:
+    """This part's share of a mean over n. (Gradients must not chain divisions: see
+    `ops.rows.divide`.)"""
+    return jnp.where(mask, values, 0.0).sum() * (1.0 / jnp.maximum(n, 1.0))
 
 
 def feedback(key: jax.Array, voice_BOM: jax.Array) -> jax.Array:
@@ -50,11 +86,13 @@ def feedback(key: jax.Array, voice_BOM: jax.Array) -> jax.Array:
 
 def flow_loss(
     params: Params,
+    cfg: ModelConfig,
     key: jax.Array,
     hidden_BTD: jax.Array,
     batch: dict,
     x_BOM: jax.Array,
     weights: Weights,
+    n_patches: jax.Array,
 ) -> jax.Array:
     """|v - (x - noise)|^2 at a random choice of the batch's patches.
 
@@ -68,7 +106,7 @@ def flow_loss(
     order = (at >= 0) + jax.random.uniform(pick_key, at.shape)
     order = jnp.where(at >= 0, order, -1.0).reshape(-1)
     score, rows = jax.lax.top_k(order, min(weights.voice_rows, B * O))
-    mask = (score >= 0).astype(jnp.float32)
+    mask = score >= 0
 
     before = jnp.pad(x_BOM, ((0, 0), (1, 0), (0, 0)))[:, :-1]
     before = jnp.where(batch["voice_first"][..., None], 0.0, before)
@@ -87,12 +125,12 @@ def flow_loss(
     t = jax.nn.sigmoid(weights.t_mean + jax.random.normal(time_key, draws))
     noise = jax.random.normal(noise_key, (*draws, M))
     x_t = (1 - t)[..., None] * noise + t[..., None] * x
-    cond = flow.condition(params["flow"], hidden, before)
+    cond = flow.condition(params["flow"], cfg, hidden, before)
     v = flow.velocity(
-        params["flow"], jnp.broadcast_to(cond, (*draws, cond.shape[-1])), t, x_t
+        params["flow"], cfg, jnp.broadcast_to(cond, (*draws, cond.shape[-1])), t, x_t
     )
-    error = ((v - (x - noise)) ** 2).mean(-1)
-    return _mean(error, jnp.broadcast_to(mask, draws))
+    error = ((v - (x - noise)) ** 2).sum(-1) * (1.0 / M)
+    return _share(error, mask, weights.draws * n_patches)
 
 
 def _at(values: jax.Array, index: jax.Array) -> jax.Array:
@@ -119,10 +157,15 @@ def loss(
     weights: Weights,
     batch: dict[str, jax.Array],
     key: jax.Array,
+    n: Counts,
     remat: bool = False,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Total loss of a batch (rows of `data.pack`) -> (float32 [], metrics)."""
+    """Loss of (a part of) a batch: rows of `data.pack` -> (float32 [], metrics).
+
+    n: counts of the whole batch, so that the parts' losses and metrics add up to its own.
+    """
     voice_key, flow_key = jax.random.split(key)
+    params = model.whole(params, cfg)
     frozen = jax.lax.stop_gradient(
         {"mean": params["flow"]["mean"], "std": params["flow"]["std"]}
     )
@@ -130,51 +173,51 @@ def loss(
     block = to_block(batch, feedback(voice_key, x_BOM))
     out = model.forward(params, cfg, block, remat=remat)
 
-    kind = jnp.pad(batch["kind"][:, 1:], ((0, 0), (0, 1)))
+    kind = next_kind(batch)
     target = jnp.pad(batch["token"][:, 1:], ((0, 0), (0, 1)))
-    is_text = (kind == Kind.TEXT).astype(jnp.float32)
-    emitted = sum((kind == e for e in EMITTED), jnp.zeros_like(kind)).astype(jnp.float32)
+    text_here, emitted = is_text(kind), is_emitted(kind)
     logits = model.logits(params, cfg, out.hidden)
-    log_z = jax.nn.logsumexp(logits, axis=-1)
+    log_z = logsumexp(ops.of(cfg), logits)[..., 0]
     ce = log_z - _at(logits, target)
     right = (logits.argmax(-1) == target).astype(jnp.float32)
-    text, control = _mean(ce, is_text), _mean(ce, emitted - is_text)
-    scale = jnp.where(is_text > 0, 1.0, weights.control)
+    scale = jnp.where(text_here, 1.0, weights.control)
     # Per frame, not per token: silence must not drown the few words.
-    frames = jnp.maximum((kind == Kind.TURN).sum(), 1)
-    tokens = (ce * emitted * scale).sum() / frames
-    z = _mean(log_z**2, emitted)
+    tokens = _share(ce * scale, emitted, n["frames"])
+    z = _share(log_z**2, emitted, n["emitted"])
 
     heard_BA = batch["heard"]
-    heard_at = _audio_positions(batch["kind"], heard_BA.shape[1])
-    heard_hidden = jnp.take_along_axis(out.hidden, heard_at[0][..., None], axis=1)
+    heard_at, here = _audio_positions(batch["kind"], heard_BA.shape[1])
+    heard_hidden = jnp.take_along_axis(out.hidden, heard_at[..., None], axis=1)
     heard_logits = model.heard_logits(params, cfg, heard_hidden)
-    heard_ce = jax.nn.logsumexp(heard_logits, axis=-1) - _at(heard_logits, heard_BA)
-    heard = _mean(heard_ce, heard_at[1])
-    speech = heard_at[1] * (heard_BA != cfg.controls_at + Kind.NOTHING)
-    heard_right = _mean((heard_logits.argmax(-1) == heard_BA).astype(jnp.float32), speech)
+    heard_z = logsumexp(ops.of(cfg), heard_logits)[..., 0]
+    heard = _share(heard_z - _at(heard_logits, heard_BA), here, n["heard"])
+    speech = here & (heard_BA != cfg.controls_at + Kind.NOTHING)
+    heard_right = heard_logits.argmax(-1) == heard_BA
 
-    flow_mse = flow_loss(params, flow_key, out.hidden, batch, x_BOM, weights)
+    flow_mse = flow_loss(
+        params, cfg, flow_key, out.hidden, batch, x_BOM, weights, n["patches"]
+    )
     total = tokens + weights.heard * heard + weights.flow * flow_mse + weights.z * z
     return total, {
         "loss": total,
-        "text": text,
-        "control": control,
+        "text": _share(ce, text_here, n["text"]),
+        "control": _share(ce, emitted & ~text_here, n["control"]),
         "heard": heard,
         "flow": flow_mse,
-        "text_accuracy": _mean(right, is_text),
-        "control_accuracy": _mean(right, emitted - is_text),
-        "heard_accuracy": heard_right,
+        "text_accuracy": _share(right, text_here, n["text"]),
+        "control_accuracy": _share(right, emitted & ~text_here, n["control"]),
+        "heard_right": (speech & heard_right).sum().astype(jnp.float32),
+        "heard_speech": speech.sum().astype(jnp.float32),
         "load": out.load,
     }
 
 
 def _audio_positions(kind_BT: jax.Array, audio: int) -> tuple[jax.Array, jax.Array]:
-    """Where AUDIO_IN positions are. -> (int32 [B, A], float32 mask [B, A])."""
+    """Where AUDIO_IN positions are. -> (int32 [B, A], whether there is one [B, A])."""
     T = kind_BT.shape[1]
     is_audio = kind_BT == Kind.AUDIO_IN
     rank = jnp.where(is_audio, jnp.cumsum(is_audio, axis=1) - 1, audio)
     rows = jnp.arange(kind_BT.shape[0])[:, None]
     at = jnp.full((kind_BT.shape[0], audio + 1), T, jnp.int32)
     at = at.at[rows, rank].set(jnp.arange(T))[:, :audio]
-    return jnp.minimum(at, T - 1), (at < T).astype(jnp.float32)
+    return jnp.minimum(at, T - 1), at < T

@@ -34,13 +34,8 @@ def schedule(train: ConfigDict) -> optax.Schedule:
 
 
 def optimiser(train: ConfigDict) -> optax.GradientTransformation:
-    return optax.chain(
-        optax.clip_by_global_norm(train.clip),
-        optax.adamw(
-            schedule(train),
-            b1=0.9,
-            b2=0.98,
-            weight_decay=train.weight_decay,
-            mask=_decays,
-        ),
+    """What makes updates of clipped gradients. Every operation is of one element alone,
+    so that it does not matter how a mesh divides the parameters."""
+    return optax.adamw(
+        schedule(train), b1=0.9, b2=0.98, weight_decay=train.weight_decay, mask=_decays
     )

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh, PartitionSpec
 
-from interaction import model
+from interaction import model, ops
 from interaction.config import ModelConfig
-from interaction.params import Params, initialise
-from interaction.train.losses import Weights, loss
+from interaction.errors import InputError
+from interaction.ops.sums import tree
+from interaction.parallel.collectives import all_gather, index, total
+from interaction.parallel.mesh import ROWS, TABLE
+from interaction.parallel.placement import EVERYWHERE, of_params, over, place
+from interaction.params import Params, Spec, initialise, is_spec
+from interaction.train.losses import Weights, counts, loss
 
 
 class TrainState(NamedTuple):
@@ -26,6 +34,18 @@ class TrainState(NamedTuple):
 def create(cfg: ModelConfig, tx: optax.GradientTransformation, seed: int) -> TrainState:
     params = initialise(model.specs(cfg), jax.random.key(seed))
     return TrainState(jnp.int32(0), params, tx.init(params))
+
+
+def on_mesh(state: TrainState, cfg: ModelConfig, mesh: Mesh | None) -> TrainState:
+    """The state, divided over a mesh: the optimiser's moments as their parameters are."""
+    if mesh is None:
+        return state
+    at = of_params(cfg, mesh)
+    moments = lambda x: isinstance(x, dict) and x.keys() == state.params.keys()  # noqa: E731
+    where = jax.tree.map(
+        lambda x: at if moments(x) else EVERYWHERE, state.opt, is_leaf=moments
+    )
+    return place(mesh, state, TrainState(EVERYWHERE, at, where))  # type: ignore[arg-type]
 
 
 def _balance(params: Params, cfg: ModelConfig, load_LX: jax.Array, rate: float) -> Params:
@@ -45,27 +65,131 @@ def _balance(params: Params, cfg: ModelConfig, load_LX: jax.Array, rate: float) 
     return params | {"layers": layers}
 
 
+def _sum_of_leaves(f: Callable[[jax.Array], Any], first: jax.Array, n: int) -> Any:
+    """f(first) + ... + f(first + n - 1) as a binary tree, neighbours first, in constant
+    memory: loops of two inside loops of two. f is compiled once."""
+    if n == 1:
+        return f(first)
+    half = n // 2
+
+    def add(i: jax.Array, total: Any) -> Any:
+        part = _sum_of_leaves(f, first + i * half, half)
+        return jax.tree.map(lambda t, p: jnp.where(i == 0, p, t + p), total, part)
+
+    shapes = jax.eval_shape(f, first)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    return jax.lax.fori_loop(0, 2, add, zeros)
+
+
+def _gradients(
+    cfg: ModelConfig,
+    weights: Weights,
+    leaves: int,
+    remat: bool,
+    params: Params,
+    batch_Ldfb: dict[str, jax.Array],
+    key: jax.Array,
+) -> tuple[Params, dict[str, jax.Array], jax.Array]:
+    """Gradients (divided as the parameters are), metrics and gradient norm of a batch,
+    from this device's part of it.
+
+    The batch is `leaves` parts; leaf (l * data + d) * fsdp + f is the l-th of device
+    (d, f). Sums over leaves are one binary tree wherever they are: over `fsdp`, over
+    `data`, then over a device's own.
+    """
+    o, specs = ops.of(cfg), model.specs(cfg)
+    batch = jax.tree.map(lambda x: x[:, 0, 0], batch_Ldfb)
+    mine = next(iter(batch.values())).shape[0]
+    part_weights = weights._replace(voice_rows=-(-weights.voice_rows // leaves))
+    at = lambda l: jax.tree.map(lambda x: x[l], batch)  # noqa: E731, E741
+    part_counts = [counts(at(i), part_weights.voice_rows) for i in range(mine)]
+    n = jax.tree.map(lambda *x: o.all_reduce(sum(x[1:], x[0]), ROWS), *part_counts)
+
+    def over_rows(spec: Spec, g: jax.Array) -> jax.Array:
+        scattered = any("fsdp" in TABLE[axis] for axis in spec.axes)
+        return o.all_reduce(g, ("data",) if scattered else ROWS)
+
+    def leaf(i: jax.Array) -> tuple[Params, dict[str, jax.Array]]:
+        number = i * total(ROWS) + index(ROWS)
+        grads, metrics = jax.grad(loss, has_aux=True)(
+            params, cfg, part_weights, at(i), jax.random.fold_in(key, number), n, remat
+        )
+        grads = jax.tree.map(over_rows, specs, grads, is_leaf=is_spec)
+        return grads, jax.tree.map(lambda x: o.all_reduce(x, ROWS), metrics)
+
+    grads, metrics = _sum_of_leaves(leaf, jnp.int32(0), mine)
+    squares = jax.tree.map(lambda s, g: _squares(o, s, g), specs, grads, is_leaf=is_spec)
+    norm = jnp.sqrt(tree(jax.tree.leaves(squares)))
+    right, speech = metrics.pop("heard_right"), metrics.pop("heard_speech")
+    return grads, metrics | {"heard_accuracy": right / jnp.maximum(speech, 1.0)}, norm
+
+
+def _squares(o: ops.Ops, spec: Spec, g: jax.Array) -> jax.Array:
+    """Sum of squares of a parameter's gradient. Along axes that a mesh may divide, parts
+    are put side by side before they are added. -> float32 []."""
+    divided = [i for i, axis in enumerate(spec.axes) if TABLE[axis]]
+    rest = [i for i in range(g.ndim) if i not in divided]
+    g = jnp.transpose(g * g, divided + rest)
+    parts = o.row_sum(g.reshape(*g.shape[: len(divided)], -1))[..., 0]
+    for dim, i in enumerate(divided):
+        for axis in reversed(TABLE[spec.axes[i]]):
+            parts = all_gather(parts, axis, dim)
+    return o.row_sum(parts.reshape(-1))[0]
+
+
+def leaves_of(cfg: ModelConfig, batch_shards: int, mesh: Mesh | None) -> int:
+    """Parts of a batch that are summed as a tree: `fast` leaves each device's whole."""
+    devices = math.prod(mesh.shape[axis] for axis in ROWS) if mesh else 1
+    if not ops.of(cfg).ordered:
+        return devices
+    if batch_shards % devices:
+        raise InputError(
+            f"train.batch_shards={batch_shards} on data x fsdp = {devices} devices; use a "
+            "multiple of that"
+        )
+    return batch_shards
+
+
 @functools.partial(
-    jax.jit, static_argnames=("cfg", "tx", "weights", "remat"), donate_argnames="state"
+    jax.jit,
+    static_argnames=("cfg", "tx", "weights", "remat", "mesh", "batch_shards"),
+    donate_argnames="state",
 )
 def train_step(
     state: TrainState,
     batch: dict[str, jax.Array],
     key: jax.Array,
     bias_rate: float,
+    clip: float,
     *,
     cfg: ModelConfig,
     tx: optax.GradientTransformation,
     weights: Weights,
     remat: bool,
+    batch_shards: int = 1,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One update. `key` is the run's; the step is folded in here. A step whose loss or
-    gradient is not finite changes nothing and says so in `finite`."""
-    (_, metrics), grads = jax.value_and_grad(loss, has_aux=True)(
-        state.params, cfg, weights, batch, jax.random.fold_in(key, state.step), remat
-    )
-    norm = optax.global_norm(grads)
+    gradient is not finite changes nothing and says so in `finite`.
+
+    batch_shards: parts that gradients are summed over as a tree in invariant numerics, so
+    that meshes whose data x fsdp divides it give the same bits.
+    """
+    leaves = leaves_of(cfg, batch_shards, mesh)
+    data, fsdp = (mesh.shape["data"], mesh.shape["fsdp"]) if mesh else (1, 1)
+    shape = (leaves // (data * fsdp), data, fsdp, -1)
+    parts = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), batch)
+    at = of_params(cfg, mesh) if mesh else None
+    by = PartitionSpec(None, "data", "fsdp")
+    grads, metrics, norm = over(
+        mesh,
+        functools.partial(_gradients, cfg, weights, leaves, remat),
+        (at, by, EVERYWHERE),
+        (at, EVERYWHERE, EVERYWHERE),
+    )(state.params, parts, jax.random.fold_in(key, state.step))
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
+    small = jnp.where(norm > clip, clip / norm, 1.0)
+    grads = jax.tree.map(lambda g: g * small, grads)
     updates, opt = tx.update(grads, state.opt, state.params)
     params = optax.apply_updates(state.params, updates)
     params = _balance(params, cfg, metrics["load"], bias_rate)

@@ -1,0 +1,228 @@
+"""Attention over left-aligned splits of keys.
+
+A split holds `kv_split` keys and starts at a multiple of that in the stream, whether a
+block or a ring holds it. The largest logit of a query is exact in any order; weights and
+values are then summed inside each split, and splits added in order of position. A split
+that a query does not see adds exact zeros, so what else is in the block or the ring, and
+where a ring's rotation has put it, changes nothing. (`fast`: one split, all keys.)
+
+Letters: B batch, K key heads, G query heads of each, T queries, S keys, E head size,
+R relative size, n splits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from interaction.ops.rows import divide
+
+if TYPE_CHECKING:
+    from interaction.ops import Ops
+
+MASKED = -1e30  # finite, so that a fully masked row stays finite
+
+
+class Reach(NamedTuple):
+    """How far a query sees, and how far the bias tells distances apart."""
+
+    window: int
+    extent: int
+    kv_split: int
+
+
+def profiles(rel_Re: jax.Array, queries: int, keys: int) -> jax.Array:
+    """The bank of bias profiles laid out over keys, without a gather.
+    -> [R, queries, keys].
+
+    Key s of query q is at distance q + (keys - queries) - s; zero outside 0..extent - 1.
+    """
+    R, extent = rel_Re.shape
+    width = keys + extent  # room for keys before the first one, dropped at the end
+    lead = keys - queries + 1
+    row = jnp.pad(jnp.flip(rel_Re, -1), ((0, 0), (lead, width + 1 - lead - extent)))
+    rows = jnp.broadcast_to(row[:, None], (R, queries, width + 1)).reshape(R, -1)
+    rows = rows[:, : queries * width].reshape(R, queries, width)
+    return rows[..., extent:]
+
+
+def _in_order(parts_n: jax.Array, axis: int) -> jax.Array:
+    """Sum along an axis, first to last, not as a compiler likes."""
+    n = parts_n.shape[axis]
+    at = lambda i: jax.lax.index_in_dim(parts_n, i, axis, keepdims=False)  # noqa: E731
+    if n > 32:  # a loop, so that programs stay small
+        first, rest = at(0), jax.lax.slice_in_dim(parts_n, 1, n, axis=axis)
+        add = lambda total, part: (total + part, None)  # noqa: E731
+        return jax.lax.scan(add, first, jnp.moveaxis(rest, axis, 0))[0]
+    total = at(0)
+    for i in range(1, n):
+        total = total + at(i)
+    return total
+
+
+def weights(ops: Ops, logits: jax.Array, seen: jax.Array) -> jax.Array:
+    """exp of float32 logits relative to the row's largest; 0 where not seen."""
+    logits = jnp.where(seen, logits, MASKED)
+    top = jax.lax.stop_gradient(ops.row_max(jax.lax.stop_gradient(logits)))
+    return jnp.where(seen, jnp.exp(logits - top), 0.0)
+
+
+def mix(
+    ops: Ops, p: jax.Array, v: jax.Array, kv_split: int, order: jax.Array | None = None
+) -> jax.Array:
+    """Unnormalised weights [..., M, S] and values [..., S, E] -> [..., M, E].
+
+    order: int [..., n], the splits by position; None when they lie in order.
+    """
+    *lead, M, S = p.shape
+    size = ops.split(kv_split, S)
+    n = S // size
+    p = jnp.swapaxes(p.reshape(*lead, M, n, size), -2, -3)
+    o = ops.product(p.astype(v.dtype), v.reshape(*lead, n, size, -1)).astype(jnp.float32)
+    mass = ops.row_sum(p)
+    if order is not None and n > 1:
+        index = order[..., None, None]
+        o = jnp.take_along_axis(o, index, axis=-3)
+        mass = jnp.take_along_axis(mass, index, axis=-3)
+    o, mass = _in_order(o, o.ndim - 3), _in_order(mass, mass.ndim - 3)
+    return ops.cast(divide(o, mass), v.dtype.name)
+
+
+def block_logits(
+    ops: Ops, q_BKGTE: jax.Array, k_BKSE: jax.Array, r_BKGTR: jax.Array, rel_Re: jax.Array
+) -> jax.Array:
+    """The last T of S keys against all S. -> float32 [B, K, G * T, S].
+
+    Products are written as plain batched matmuls: XLA's CPU backend is slow at other
+    layouts, backward most of all.
+    """
+    B, K, G, T, E = q_BKGTE.shape
+    S = k_BKSE.shape[2]
+    dots = ops.product_turned(q_BKGTE.reshape(B, K, G * T, E), k_BKSE)
+    r = jnp.moveaxis(r_BKGTR, 3, 0).reshape(T, B * K * G, -1)
+    bias = ops.product(r, jnp.swapaxes(profiles(rel_Re, T, S), 0, 1))
+    bias = jnp.moveaxis(bias.reshape(T, B, K, G, S), 0, 3).reshape(B, K, G * T, S)
+    return dots.astype(jnp.float32) + bias.astype(jnp.float32)
+
+
+def block_seen(T: int, S: int, window: int, groups: int) -> jax.Array:
+    """Which of S keys the last T see. -> bool [G * T, S]."""
+    distance = jnp.arange(T)[:, None] + (S - T) - jnp.arange(S)
+    return jnp.tile((distance >= 0) & (distance < window), (groups, 1))
+
+
+def attend_block(
+    ops: Ops,
+    q_BTHE: jax.Array,
+    k_BTKE: jax.Array,
+    v_BTKE: jax.Array,
+    r_BTHR: jax.Array,
+    rel_Re: jax.Array,
+    reach: Reach,
+) -> jax.Array:
+    """Causal attention of a block, the stream's first positions, to itself.
+    -> [B, T, H * E]. Queries are scaled already.
+
+    Sliding layers fold the block into runs that see themselves and the one before;
+    global layers go through their queries in a few runs, each with the keys it can see.
+    """
+    B, T, H, E = q_BTHE.shape
+    K, unit = k_BTKE.shape[2], reach.kv_split
+    G, run = H // K, -(-reach.window // unit) * unit
+    banded = T > 2 * run
+    if not banded:
+        run = -(-max(128, -(-T // 8)) // unit) * unit
+    pad = -T % (run if banded else unit)
+    heads_first = lambda x: jnp.swapaxes(  # noqa: E731
+        jnp.pad(x, ((0, 0), (0, pad), (0, 0), (0, 0))), 1, 2
+    )
+    k, v = heads_first(k_BTKE), heads_first(v_BTKE)
+    q = heads_first(q_BTHE).reshape(B, K, G, T + pad, E)
+    r = heads_first(r_BTHR).reshape(B, K, G, T + pad, -1)
+    form = _banded if banded else _causal
+    out = form(ops, q, k, v, r, rel_Re, reach, run)
+    out = jnp.moveaxis(out.reshape(B, H, T + pad, E), 1, 2)
+    return out.reshape(B, T + pad, H * E)[:, :T]
+
+
+def _banded(ops, q, k, v, r, rel_Re, reach: Reach, run: int) -> jax.Array:
+    B, K, G, T, E = q.shape
+    n = T // run
+
+    def fold(x: jax.Array) -> jax.Array:  # [B, ..., T, E] -> [B n, ..., run, E]
+        x = x.reshape(*x.shape[:-2], n, run, x.shape[-1])
+        return jnp.moveaxis(x, -3, 1).reshape(B * n, *x.shape[1:-3], *x.shape[-2:])
+
+    def with_previous(x: jax.Array) -> jax.Array:
+        before = jnp.pad(x, ((0, 0), (0, 0), (run, 0), (0, 0)))[:, :, :-run]
+        return jnp.concatenate([fold(before), fold(x)], axis=2)
+
+    first = (jnp.arange(B * n) % n == 0)[:, None, None]
+    seen = block_seen(run, 2 * run, reach.window, G)
+    seen = seen & ~(first & (jnp.arange(2 * run) < run))
+    keys = with_previous(k)
+    logits = block_logits(ops, fold(q), keys, fold(r), rel_Re)
+    p = weights(ops, logits, seen[:, None])
+    out = mix(ops, p, with_previous(v), reach.kv_split)
+    return jnp.moveaxis(out.reshape(B, n, K, G, run, E), 1, 3)
+
+
+def _causal(ops, q, k, v, r, rel_Re, reach: Reach, run: int) -> jax.Array:
+    B, K, G, T, E = q.shape
+    runs = []
+    for start in range(0, T, run):
+        end = min(start + run, T)
+        mine = slice(start, end)
+        seen = block_seen(end - start, end, reach.window, G)
+        logits = block_logits(ops, q[..., mine, :], k[:, :, :end], r[..., mine, :], rel_Re)
+        out = mix(ops, weights(ops, logits, seen), v[:, :, :end], reach.kv_split)
+        runs.append(out.reshape(B, K, G, end - start, E))
+    return jnp.concatenate(runs, axis=3)
+
+
+def attend_ring(
+    ops: Ops,
+    q_BTHE: jax.Array,
+    k_BKSE: jax.Array,
+    v_BKSE: jax.Array,
+    r_BTHR: jax.Array,
+    rel_Re: jax.Array,
+    start_B: jax.Array,
+    reach: Reach,
+) -> jax.Array:
+    """Attention of a block, already written at `start`, to its ring. -> [B, T, H * E].
+
+    A slot's position follows from the cursor, so stale and not yet valid entries mask
+    themselves: they lie outside the window or in the query's future.
+    """
+    B, T, H, E = q_BTHE.shape
+    K, S = k_BKSE.shape[1:3]
+    G = H // K
+    last_B1 = (start_B + T - 1)[:, None]
+    key_BS = last_B1 - (last_B1 - jnp.arange(S)) % S
+    distance = (start_B[:, None] + jnp.arange(T))[..., None] - key_BS[:, None]
+    seen = (distance >= 0) & (distance < reach.window) & (key_BS[:, None] >= 0)
+    near = (distance >= 0) & (distance < reach.extent)
+
+    rows = ops.product(r_BTHR.reshape(B * T * H, -1), rel_Re).astype(jnp.float32)
+    index = jnp.clip(distance, 0, reach.extent - 1)[:, :, None]
+    bias = jnp.take_along_axis(rows.reshape(B, T, H, -1), index, axis=-1)
+    bias = jnp.where(near[:, :, None], bias, 0)
+
+    def heads_first(x: jax.Array) -> jax.Array:  # [B, T, H, .] -> [B, K, G * T, .]
+        x = jnp.swapaxes(x, 1, 2)
+        return x.reshape(B, K, G * T, x.shape[-1])
+
+    logits = ops.product_turned(heads_first(q_BTHE), k_BKSE).astype(jnp.float32)
+    seen = jnp.tile(seen, (1, G, 1))[:, None]
+    size = ops.split(reach.kv_split, S)
+    splits = S // size
+    oldest = (last_B1 // size + 1 - splits) % splits  # before it all is newer
+    order = jnp.broadcast_to(
+        (oldest + jnp.arange(splits))[:, None] % splits, (B, K, splits)
+    )
+    p = weights(ops, logits + heads_first(bias), seen)
+    out = mix(ops, p, v_BKSE, reach.kv_split, order)
+    return jnp.swapaxes(out.reshape(B, H, T, E), 1, 2).reshape(B, T, H * E)

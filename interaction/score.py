@@ -1,0 +1,254 @@
+"""Run recorded sessions again, teacher-forced, in one forward: the same bits.
+
+    python -m interaction.score --checkpoint=nano talk.record.safetensors ...
+
+Every token's log-probability and every patch of the voice, drawn from the session's own
+noise, are computed by the `forward` that training uses and compared with what the session
+recorded. Any batch of sessions, any mesh. Exit status 1 when a bit differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from interaction import model, ops
+from interaction.config import ModelConfig
+from interaction.errors import InputError, run_command
+from interaction.grammar import EMITTED, Kind, grammar_table
+from interaction.layers import flow
+from interaction.modality.audio import PATCH_DIM
+from interaction.model import Block
+from interaction.ops.rows import log_softmax
+from interaction.parallel.mesh import AXES, ROWS, make_mesh
+from interaction.parallel.placement import BY_ROW, of_params, over, place
+from interaction.params import Array, Params
+from interaction.record import Record, load, turn_of
+
+UNIT = 64  # lengths are rounded up to this, so that few programs are compiled
+
+
+class Choices(NamedTuple):
+    """Where the model chose a token. at: positions int [N]; phase, texts: the state of
+    the grammar there; token: what it chose."""
+
+    at: Array
+    phase: Array
+    texts: Array
+    token: Array
+
+
+class Draws(NamedTuple):
+    """Where the voice was drawn. at: positions int [O]; previous: float32 [O, 320]; turn
+    and step: what the noise's key is made of."""
+
+    at: Array
+    previous: Array
+    turn: Array
+    step: Array
+
+
+def choices(block: Block) -> Choices:
+    """The choices of a block of one session."""
+    kinds, tokens = block.kind[0], block.token[0]
+    found, phase, texts = [], 0, 0
+    for t, kind in enumerate(kinds):
+        if kind not in EMITTED:
+            phase = texts = 0
+            continue
+        found.append((t, phase, texts, tokens[t]))
+        phase = 2 if kind == Kind.DELEGATE else 1
+        texts += kind == Kind.TEXT
+    return Choices(*np.array(found, np.int32).reshape(-1, 4).T)
+
+
+def draws(block: Block) -> Draws:
+    """The draws of a block of one session. A patch follows the one before it if that was
+    spoken in the same or the last micro-turn."""
+    kinds, turn = block.kind[0], turn_of(block)
+    emitted = np.isin(kinds, (*EMITTED, Kind.AUDIO_OUT))
+    first = np.full(turn[-1] + 1, len(kinds))
+    np.minimum.at(first, turn[emitted], np.flatnonzero(emitted))
+    at = np.flatnonzero(kinds == Kind.AUDIO_OUT)
+    before = np.zeros((len(at), PATCH_DIM), np.float32)
+    goes_on = np.flatnonzero(np.diff(turn[at]) <= 1) + 1
+    before[goes_on] = block.voice[0, goes_on - 1]
+    return Draws(at, before, turn[at], at - first[turn[at]])
+
+
+def chosen_logp(
+    params: Params,
+    hidden: jax.Array,
+    phase: Array,
+    texts: Array,
+    token: Array,
+    *,
+    cfg: ModelConfig,
+) -> jax.Array:
+    """Log-probability of tokens among those that the grammar allows. hidden [..., D], the
+    others [...] -> float32 [...]."""
+    table = jnp.asarray(grammar_table(cfg.controls_at, cfg.outputs))
+    logits = model.logits(params, cfg, hidden)
+    logp = log_softmax(ops.of(cfg), jnp.where(table[phase, texts], logits, -1e30))
+    return jnp.take_along_axis(logp, token[..., None], axis=-1)[..., 0]
+
+
+class Scores(NamedTuple):
+    """logp: float32 [T], NaN where nothing was chosen; patches: float32 [O, 320], the
+    voice drawn again."""
+
+    logp: np.ndarray
+    patches: np.ndarray
+
+
+@functools.partial(jax.jit, static_argnames=("cfg", "mesh"))
+def _score(params, block, chosen, drawn, seed, *, cfg: ModelConfig, mesh: Mesh | None):
+    run = functools.partial(_score_part, cfg)
+    ins = (of_params(cfg, mesh) if mesh else None, BY_ROW, BY_ROW, BY_ROW, BY_ROW)
+    return over(mesh, run, ins, BY_ROW)(params, block, chosen, drawn, seed)
+
+
+def _score_part(
+    cfg: ModelConfig,
+    params: Params,
+    block: Block,
+    chosen: Choices,
+    drawn: Draws,
+    seed_B: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    params = model.whole(params, cfg)
+    hidden = model.forward(params, cfg, block).hidden
+
+    def before(at: Array) -> jax.Array:
+        return jnp.take_along_axis(hidden, jnp.asarray(at)[..., None] - 1, axis=1)
+
+    logp = chosen_logp(
+        params, before(chosen.at), chosen.phase, chosen.texts, chosen.token, cfg=cfg
+    )
+
+    def noise(seed: jax.Array, turn: jax.Array, step: jax.Array) -> jax.Array:
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), turn), step)
+        return jax.random.normal(key, (PATCH_DIM,))
+
+    by_patch = jax.vmap(noise, (None, 0, 0))
+    z = jax.vmap(by_patch)(seed_B, jnp.asarray(drawn.turn), jnp.asarray(drawn.step))
+    previous = jnp.asarray(drawn.previous)
+    patches = flow.sample(params["flow"], cfg, before(drawn.at), previous, z)
+    return logp, patches
+
+
+def _fit(x: np.ndarray, n: int, axis: int, fill: int = 0) -> np.ndarray:
+    pad = [(0, 0)] * x.ndim
+    pad[axis] = (0, n - x.shape[axis])
+    return np.pad(x, pad, constant_values=fill)
+
+
+def _batch(records: Sequence[Record], rows: int):
+    """Records side by side, padded; the last one again until there are `rows`."""
+    records = [*records] + [records[-1]] * (-len(records) % rows)
+    size = lambda values: -(-max(values) // UNIT) * UNIT  # noqa: E731
+    T = size([r.block.kind.shape[1] for r in records])
+    parts = []
+    for name in Block._fields[:-1]:
+        arrays = [getattr(r.block, name) for r in records]
+        n = T if arrays[0].ndim == 2 else size([a.shape[1] for a in arrays])
+        parts.append(np.concatenate([_fit(a, n, 1) for a in arrays]))
+    n_valid = np.concatenate([r.block.n_valid for r in records])
+
+    def side_by_side(kind: type, found: list) -> NamedTuple:
+        n = max(size([len(f.at) for f in found]), UNIT)
+        fields = zip(*found, strict=True)
+        stacked = [np.stack([_fit(x, n, 0) for x in field]) for field in fields]
+        stacked[0] = np.maximum(stacked[0], 1)  # `at` of the padding
+        return kind(*stacked)
+
+    chosen = side_by_side(Choices, [choices(r.block) for r in records])
+    drawn = side_by_side(Draws, [draws(r.block) for r in records])
+    seeds = np.array([r.seed for r in records])
+    block = Block(*[*parts, n_valid])
+    return block, chosen, drawn, seeds
+
+
+def score(
+    params: Params, cfg: ModelConfig, records: Sequence[Record], mesh: Mesh | None = None
+) -> list[Scores]:
+    """Score recorded sessions together, on a mesh if given."""
+    if not records:
+        raise InputError("score: no records; give one or more")
+    rows = 1
+    for axis in ROWS if mesh else ():
+        rows *= mesh.shape[axis]  # type: ignore[union-attr]
+    block, chosen, drawn, seeds = _batch(records, rows)
+    if mesh is not None:
+        params = place(mesh, params, of_params(cfg, mesh))
+    logp, patches = _score(params, block, chosen, drawn, seeds, cfg=cfg, mesh=mesh)
+    logp, patches = np.asarray(logp), np.asarray(patches)
+    found = []
+    for i, record in enumerate(records):
+        at = choices(record.block).at
+        line = np.full(len(record.logp), np.nan, np.float32)
+        line[at] = logp[i, : len(at)]
+        found.append(Scores(line, patches[i, : record.block.voice.shape[1]]))
+    return found
+
+
+def differing(a: np.ndarray, b: np.ndarray) -> int:
+    """Elements of two arrays of one shape and dtype whose bits differ."""
+    raw = lambda x: np.ascontiguousarray(x).reshape(-1).view(np.uint8)  # noqa: E731
+    a_bytes, b_bytes = (raw(x).reshape(x.size, -1) for x in (a, b))
+    return int((a_bytes != b_bytes).any(1).sum())
+
+
+def mesh_argument(text: str | None) -> Mesh | None:
+    """`tensor=2,fsdp=4` -> a mesh of the first devices; None for no text."""
+    if not text:
+        return None
+    try:
+        sizes = {name: int(n) for name, n in (part.split("=") for part in text.split(","))}
+    except ValueError:
+        sizes = {"": 0}
+    if not sizes.keys() <= set(AXES) or min(sizes.values()) < 1:
+        raise InputError(f"--mesh={text}: write axis=devices,…; axes are {', '.join(AXES)}")
+    n = int(np.prod(list(sizes.values())))
+    return make_mesh(**sizes, devices=jax.devices()[:n])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m interaction.score",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("records", nargs="+", type=Path, help="files that --record wrote")
+    parser.add_argument("--checkpoint", default="nano", help="name or directory")
+    parser.add_argument("--mesh", help="axis=devices,… such as fsdp=2,tensor=4")
+    args = parser.parse_args()
+    from interaction.package import open_package
+
+    package = open_package(args.checkpoint)
+    records = [load(path) for path in args.records]
+    found = score(package.params, package.cfg, records, mesh_argument(args.mesh))
+    bad = 0
+    for path, record, scores in zip(args.records, records, found, strict=True):
+        chosen = ~np.isnan(record.logp)
+        tokens = differing(record.logp[chosen], scores.logp[chosen])
+        voice = differing(np.asarray(record.block.voice[0]), scores.patches)
+        bad += tokens + voice
+        print(
+            f"{path}: {tokens} of {chosen.sum()} log-probabilities and {voice} of "
+            f"{scores.patches.size} voice values differ; mean log-probability "
+            f"{scores.logp[chosen].mean():.4f}"
+        )
+    return int(bad > 0)
+
+
+if __name__ == "__main__":
+    run_command(main)
