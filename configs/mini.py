@@ -30,6 +30,7 @@ def get_config() -> ConfigDict:
     m.experts_per_token = 4
     m.shared_experts = 1
     m.expert_width = 256
+    m.tensor_shards = 4
     m.route_scale = 2.5
     m.patch_widths = (64, 128, 512)
     m.frame_height = 40

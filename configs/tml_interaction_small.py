@@ -36,6 +36,8 @@ def get_config() -> ConfigDict:
     m.experts_per_token = 6
     m.shared_experts = 2
     m.expert_width = 2048
+    m.tensor_shards = 8
+    m.kv_split = 512
     m.route_scale = 8.0
     m.patch_widths = (128, 320, 4800)
     m.frame_height = 200

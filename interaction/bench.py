@@ -2,15 +2,19 @@
 
     python -m interaction.bench --config=configs/nano.py --report=bench.json
     python -m interaction.bench --config=configs/nano.py --checkpoint=nano --slots 1 4 16
+    python -m interaction.bench --config=configs/nano.py --checkpoint=nano --numerics
 
 Measures, each after warm-up and interleaved so that a busy machine bends all alike: the
 machine's matrix products and memory copies; micro-turns with 1, 4, 16 sessions that hear
 speech; training steps. Figures are medians. Without --checkpoint the weights are random.
+With --numerics every micro-turn and training step runs in both numeric modes by turns, and
+the ratio invariant / fast of their medians is what the bits cost.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -142,6 +146,9 @@ def _arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--checkpoint", help="weights of this config, in place of random")
     parser.add_argument("--slots", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--repetitions", type=int, default=40)
+    parser.add_argument(
+        "--numerics", action="store_true", help="what invariant costs over fast numerics"
+    )
     parser.add_argument("--no-train", action="store_true", help="leave training out")
     parser.add_argument("--report", type=Path)
     return parser.parse_known_args()
@@ -188,6 +195,39 @@ def run(
     return figures
 
 
+def compare_numerics(
+    config: Any, checkpoint: str | None, slots: list[int], repetitions: int, train: bool
+) -> dict[str, Any]:
+    """Each step in both modes, interleaved. -> medians in ms and their ratios."""
+    cfg = ModelConfig.from_mapping(config.model.to_dict())
+    package = _package(config, cfg, checkpoint)
+    steps: dict[str, Step] = {}
+    for mode in ("fast", "invariant"):
+        other = dataclasses.replace(cfg, numerics=mode)
+        for n in slots:
+            steps[f"turn {n} {mode}"] = turn_steps(package._replace(cfg=other), n)
+        if train:
+            steps[f"train {mode}"] = train_step(config, other)[0]
+    times = measure(steps, repetitions)
+    rows = []
+    for what in [f"turn {n}" for n in slots] + ["train"] * train:
+        ms = {m: float(np.median(times[f"{what} {m}"])) for m in ("fast", "invariant")}
+        rows.append({
+            "what": what,
+            "fast_ms": round(ms["fast"], 2),
+            "invariant_ms": round(ms["invariant"], 2),
+            "ratio": round(ms["invariant"] / ms["fast"], 3),
+        })  # fmt: skip
+    return {"numerics": rows}
+
+
+def _show_numerics(figures: dict[str, Any]) -> None:
+    table = Table("what", "fast ms", "invariant ms", "ratio", box=None)
+    for row in figures["numerics"]:
+        table.add_row(*map(str, row.values()))
+    Console().print(table)
+
+
 def _show(figures: dict[str, Any]) -> None:
     table = Table("what", "figure", box=None)
     for name, value in figures["machine"].items():
@@ -208,8 +248,9 @@ def main() -> int:
     config = load(args.config, overrides)
     if "train" not in config:
         args.no_train = True
-    figures = run(config, args.checkpoint, args.slots, args.repetitions, not args.no_train)
-    _show(figures)
+    what, show = (compare_numerics, _show_numerics) if args.numerics else (run, _show)
+    figures = what(config, args.checkpoint, args.slots, args.repetitions, not args.no_train)
+    show(figures)
     if args.report:
         head = report.header("interaction.bench/1", config.to_dict())
         report.write_report(args.report, head | figures)

@@ -41,7 +41,8 @@ class Block(NamedTuple):
 
 class Output(NamedTuple):
     """hidden: final-norm states [B, T, D]; load: rows per expert of each sparse layer
-    [layers, X]; captures: per-layer states and routing when asked for, else None."""
+    [layers, X]; captures: what each layer computed, stage by stage, when asked for (`x`
+    is what it passes on), else None."""
 
     hidden: jax.Array
     cache: Cache | None
@@ -144,7 +145,7 @@ def _layer(
     start: jax.Array,
     n_valid: jax.Array,
     state: LayerState | None,
-) -> tuple[jax.Array, LayerState | None, moe.Routing | None]:
+) -> tuple[jax.Array, LayerState | None, dict[str, Any]]:
     o = ops.of(cfg)
     add = lambda a, b: o.cast(a.astype(jnp.float32) + b.astype(jnp.float32), cfg.dtype)  # noqa: E731
     params = _gathered(layer_specs(cfg, kind), params, cfg)
@@ -153,16 +154,20 @@ def _layer(
     h, ring = attention.attention(
         params["attn"], cfg, kind.is_global, h, start, n_valid, ring
     )
+    seen: dict[str, Any] = {"attention": h}
     h, attn_tail = conv.short_conv(o, h, params["attn_conv"], attn_tail, n_valid)
     x = add(x, h)
+    seen |= {"attention convolution": x}
     h = rms_norm(o, x, params["mlp_norm"], cfg.norm_eps)
     if kind.is_dense:
         h, routing = moe.dense(params["mlp"], cfg, h), None
     else:
         h, routing = moe.moe(params["mlp"], cfg, h)
+    seen |= {"routing": routing, "mlp": h}
     h, mlp_tail = conv.short_conv(o, h, params["mlp_conv"], mlp_tail, n_valid)
     new = None if ring is None else LayerState(ring, attn_tail, mlp_tail)
-    return add(x, h), new, routing
+    x = add(x, h)
+    return x, new, seen | {"x": x}
 
 
 def forward(
@@ -201,12 +206,12 @@ def forward(
             for i, kind in enumerate(pattern):
                 run = jax.checkpoint(_layer, static_argnums=(1, 2)) if remat else _layer
                 state = None if states is None else states[i]
-                x, state, routing = run(weights[i], cfg, kind, x, start, n_valid, state)
+                x, state, layer = run(weights[i], cfg, kind, x, start, n_valid, state)
                 new.append(state)
-                if routing is not None:
-                    load.append(moe.load(routing, valid, cfg.experts))
+                if not kind.is_dense:
+                    load.append(moe.load(layer["routing"], valid, cfg.experts))
                 if capture:
-                    seen.append({"x": x, "routing": routing})
+                    seen.append(layer)
             rows = jnp.stack(load) if load else jnp.zeros((0, cfg.experts))
             return x, (tuple(new), rows, seen)
 

@@ -151,7 +151,7 @@ def _fit(x: np.ndarray, n: int, axis: int, fill: int = 0) -> np.ndarray:
     return np.pad(x, pad, constant_values=fill)
 
 
-def _batch(records: Sequence[Record], rows: int):
+def side_by_side(records: Sequence[Record], rows: int):
     """Records side by side, padded; the last one again until there are `rows`."""
     records = [*records] + [records[-1]] * (-len(records) % rows)
     size = lambda values: -(-max(values) // UNIT) * UNIT  # noqa: E731
@@ -163,15 +163,15 @@ def _batch(records: Sequence[Record], rows: int):
         parts.append(np.concatenate([_fit(a, n, 1) for a in arrays]))
     n_valid = np.concatenate([r.block.n_valid for r in records])
 
-    def side_by_side(kind: type, found: list) -> NamedTuple:
+    def stacked(kind: type, found: list) -> NamedTuple:
         n = max(size([len(f.at) for f in found]), UNIT)
         fields = zip(*found, strict=True)
-        stacked = [np.stack([_fit(x, n, 0) for x in field]) for field in fields]
-        stacked[0] = np.maximum(stacked[0], 1)  # `at` of the padding
-        return kind(*stacked)
+        arrays = [np.stack([_fit(x, n, 0) for x in field]) for field in fields]
+        arrays[0] = np.maximum(arrays[0], 1)  # `at` of the padding
+        return kind(*arrays)
 
-    chosen = side_by_side(Choices, [choices(r.block) for r in records])
-    drawn = side_by_side(Draws, [draws(r.block) for r in records])
+    chosen = stacked(Choices, [choices(r.block) for r in records])
+    drawn = stacked(Draws, [draws(r.block) for r in records])
     seeds = np.array([r.seed for r in records])
     block = Block(*[*parts, n_valid])
     return block, chosen, drawn, seeds
@@ -186,7 +186,7 @@ def score(
     rows = 1
     for axis in ROWS if mesh else ():
         rows *= mesh.shape[axis]  # type: ignore[union-attr]
-    block, chosen, drawn, seeds = _batch(records, rows)
+    block, chosen, drawn, seeds = side_by_side(records, rows)
     if mesh is not None:
         params = place(mesh, params, of_params(cfg, mesh))
     logp, patches = _score(params, block, chosen, drawn, seeds, cfg=cfg, mesh=mesh)

@@ -31,6 +31,16 @@ def test_report_has_every_part(tmp_path):
     assert "micro-turn, 2 sessions" in done.stdout
 
 
+def test_numerics_are_compared(tmp_path):
+    path = tmp_path / "bench.json"
+    done = bench("--numerics", "--slots", "1", "--repetitions=2", f"--report={path}")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(path.read_text())["numerics"]
+    assert [row["what"] for row in rows] == ["turn 1", "train"]
+    for row in rows:
+        assert abs(row["ratio"] - row["invariant_ms"] / row["fast_ms"]) < 0.01
+
+
 def test_wrong_requests_are_one_line(tmp_path):
     for args in (("--slots", "0"), ("--checkpoint=nano",), ("--config.model.nothing=1",)):
         done = bench(*args)

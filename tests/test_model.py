@@ -251,7 +251,6 @@ def test_training_and_micro_turn_build_in_either_dtype(tiny, dtype):
 
 
 def test_a_block_too_long_for_the_cache_is_refused(tiny, tiny_params):
-    tiny = ModelConfig(**tiny.__dict__ | {"kv_split": 16})
     block = random_block(tiny, 0, 1, 64)
     with pytest.raises(InputError, match="longer than the cache's horizon"):
         model.forward(tiny_params, tiny, block, empty_cache(tiny, 1))

@@ -34,6 +34,8 @@ def get_config() -> ConfigDict:
     m.flow_width = 32
     m.flow_layers = 1
     m.flow_steps = 2
+    m.tensor_shards = 2
+    m.kv_split = 16
 
     config.data = ConfigDict()
     d = config.data

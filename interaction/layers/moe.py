@@ -63,7 +63,7 @@ def route(params: Params, cfg: ModelConfig, x_ND: jax.Array) -> Routing:
     picked = jnp.take_along_axis(routed, chosen, axis=-1)
     log = jax.nn.log_sigmoid(jnp.concatenate([picked, shared], axis=-1))
     scale = cfg.route_scale * params["router_scale"].astype(jnp.float32)
-    weight = rows.softmax(o, log) * scale
+    weight = rows.scaled(o, rows.softmax(o, log), scale)
     split = cfg.experts_per_token
     return Routing(chosen, weight[:, :split], weight[:, split:])
 
@@ -121,8 +121,9 @@ def _shared(
 
 def dense(params: Params, cfg: ModelConfig, x_BTD: jax.Array) -> jax.Array:
     y = _swiglu(cfg, x_BTD, params["gate"], params["up"], params["down"])
-    scale = ops.of(cfg).cast(params["scale"], y.dtype.name).astype(jnp.float32)
-    return ops.of(cfg).cast(y.astype(jnp.float32) * scale, y.dtype.name)
+    o = ops.of(cfg)
+    scale = o.cast(params["scale"], y.dtype.name).astype(jnp.float32)
+    return o.cast(rows.scaled(o, y.astype(jnp.float32), scale), y.dtype.name)
 
 
 def load(routing: Routing, valid_N: jax.Array, n_experts: int) -> jax.Array:

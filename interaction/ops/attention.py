@@ -87,7 +87,7 @@ def mix(
         o = jnp.take_along_axis(o, index, axis=-3)
         mass = jnp.take_along_axis(mass, index, axis=-3)
     o, mass = _in_order(o, o.ndim - 3), _in_order(mass, mass.ndim - 3)
-    return ops.cast(divide(o, mass), v.dtype.name)
+    return ops.cast(divide(ops, o, mass), v.dtype.name)
 
 
 def block_logits(

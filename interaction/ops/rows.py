@@ -57,7 +57,7 @@ def _unit_rms_forward(ops: Ops, x: jax.Array, eps: float) -> tuple[jax.Array, tu
 
 def _unit_rms_backward(ops: Ops, eps: float, kept: tuple, g: jax.Array) -> tuple:
     y, scale = kept
-    along = (g * y).sum(-1, keepdims=True) * (1.0 / y.shape[-1])
+    along = ops.row_sum(g * y) * (1.0 / y.shape[-1])
     return (scale * (g - y * along),)
 
 
@@ -79,31 +79,47 @@ def layer_norm(ops: Ops, x: jax.Array, eps: float) -> jax.Array:
     return unit_rms(ops, x - ops.row_sum(x) * (1.0 / x.shape[-1]), eps)
 
 
-@jax.custom_vjp
-def divide(x: jax.Array, by: jax.Array) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def divide(ops: Ops, x: jax.Array, by: jax.Array) -> jax.Array:
     """x / by, by reciprocal, `by` [..., 1]. Gradients divide by nothing: chains of
     divisions are simplified differently in programs for one device and for several."""
     return x * (1.0 / by)
 
 
-def _divide_forward(x: jax.Array, by: jax.Array) -> tuple[jax.Array, tuple]:
+def _divide_forward(ops: Ops, x: jax.Array, by: jax.Array) -> tuple[jax.Array, tuple]:
     inverse = 1.0 / by
     return x * inverse, (x * inverse, inverse)
 
 
-def _divide_backward(kept: tuple, g: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _divide_backward(ops: Ops, kept: tuple, g: jax.Array) -> tuple[jax.Array, jax.Array]:
     y, inverse = kept
-    return g * inverse, -(g * y).sum(-1, keepdims=True) * inverse
+    return g * inverse, -ops.row_sum(g * y) * inverse
 
 
 divide.defvjp(_divide_forward, _divide_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def scaled(ops: Ops, x: jax.Array, by: jax.Array) -> jax.Array:
+    """x times one learned number, float32 [1], whose gradient is one long sum."""
+    return x * by
+
+
+def _scaled_backward(ops: Ops, kept: tuple, g: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, by = kept
+    apart = jax.lax.optimization_barrier
+    along = apart(ops.row_sum(apart(g * x).reshape(1, -1)))
+    return g * by, along[0]
+
+
+scaled.defvjp(lambda ops, x, by: (x * by, (x, by)), _scaled_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def softmax(ops: Ops, x: jax.Array) -> jax.Array:
     """Over the last axis, float32."""
     e = jnp.exp(x - ops.row_max(x))
-    return divide(e, ops.row_sum(e))
+    return divide(ops, e, ops.row_sum(e))
 
 
 def _softmax_forward(ops: Ops, x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -112,7 +128,7 @@ def _softmax_forward(ops: Ops, x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _softmax_backward(ops: Ops, y: jax.Array, g: jax.Array) -> tuple[jax.Array]:
-    return (y * (g - (g * y).sum(-1, keepdims=True)),)
+    return (y * (g - ops.row_sum(g * y)),)
 
 
 softmax.defvjp(_softmax_forward, _softmax_backward)

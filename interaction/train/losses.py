@@ -11,6 +11,7 @@ from interaction import model, ops
 from interaction.config import ModelConfig
 from interaction.grammar import EMITTED, Kind
 from interaction.layers import flow
+from interaction.modality.audio import PATCH_DIM
 from interaction.model import Block
 from interaction.ops.rows import logsumexp
 from interaction.params import Params
@@ -63,10 +64,18 @@ def is_emitted(kind: jax.Array) -> jax.Array:
     return sum((kind == e for e in EMITTED), jnp.zeros_like(kind)).astype(bool)
 
 
-def _share(values: jax.Array, mask: jax.Array, n: jax.Array) -> jax.Array:
-    """This part's share of a mean over n. (Gradients must not chain divisions: see
-    `ops.rows.divide`.)"""
-    return jnp.where(mask, values, 0.0).sum() * (1.0 / jnp.maximum(n, 1.0))
+def _inverses(n: Counts, weights: Weights) -> Counts:
+    """One over each count. Apart from what follows, so that no compiler merges these
+    divisions with the factors that gradients multiply them by: programs for one device
+    and for several are simplified differently."""
+    n = n | {"patches": n["patches"] * (weights.draws * PATCH_DIM)}
+    inverse = {name: 1.0 / jnp.maximum(x, 1.0) for name, x in n.items()}
+    return jax.lax.optimization_barrier(inverse)
+
+
+def _share(values: jax.Array, mask: jax.Array, inverse: jax.Array) -> jax.Array:
+    """This part's share of a mean."""
+    return jnp.where(mask, values, 0.0).sum() * inverse
 
 
 def feedback(key: jax.Array, voice_BOM: jax.Array) -> jax.Array:
@@ -92,7 +101,7 @@ def flow_loss(
     batch: dict,
     x_BOM: jax.Array,
     weights: Weights,
-    n_patches: jax.Array,
+    inverse: jax.Array,
 ) -> jax.Array:
     """|v - (x - noise)|^2 at a random choice of the batch's patches.
 
@@ -129,8 +138,8 @@ def flow_loss(
     v = flow.velocity(
         params["flow"], cfg, jnp.broadcast_to(cond, (*draws, cond.shape[-1])), t, x_t
     )
-    error = ((v - (x - noise)) ** 2).sum(-1) * (1.0 / M)
-    return _share(error, mask, weights.draws * n_patches)
+    error = ((v - (x - noise)) ** 2).sum(-1)
+    return _share(error, mask, inverse)
 
 
 def _at(values: jax.Array, index: jax.Array) -> jax.Array:
@@ -165,6 +174,7 @@ def loss(
     n: counts of the whole batch, so that the parts' losses and metrics add up to its own.
     """
     voice_key, flow_key = jax.random.split(key)
+    one_over = _inverses(n, weights)
     params = model.whole(params, cfg)
     frozen = jax.lax.stop_gradient(
         {"mean": params["flow"]["mean"], "std": params["flow"]["std"]}
@@ -182,30 +192,30 @@ def loss(
     right = (logits.argmax(-1) == target).astype(jnp.float32)
     scale = jnp.where(text_here, 1.0, weights.control)
     # Per frame, not per token: silence must not drown the few words.
-    tokens = _share(ce * scale, emitted, n["frames"])
-    z = _share(log_z**2, emitted, n["emitted"])
+    tokens = _share(ce * scale, emitted, one_over["frames"])
+    z = _share(log_z**2, emitted, one_over["emitted"])
 
     heard_BA = batch["heard"]
     heard_at, here = _audio_positions(batch["kind"], heard_BA.shape[1])
     heard_hidden = jnp.take_along_axis(out.hidden, heard_at[..., None], axis=1)
     heard_logits = model.heard_logits(params, cfg, heard_hidden)
     heard_z = logsumexp(ops.of(cfg), heard_logits)[..., 0]
-    heard = _share(heard_z - _at(heard_logits, heard_BA), here, n["heard"])
+    heard = _share(heard_z - _at(heard_logits, heard_BA), here, one_over["heard"])
     speech = here & (heard_BA != cfg.controls_at + Kind.NOTHING)
     heard_right = heard_logits.argmax(-1) == heard_BA
 
     flow_mse = flow_loss(
-        params, cfg, flow_key, out.hidden, batch, x_BOM, weights, n["patches"]
+        params, cfg, flow_key, out.hidden, batch, x_BOM, weights, one_over["patches"]
     )
     total = tokens + weights.heard * heard + weights.flow * flow_mse + weights.z * z
     return total, {
         "loss": total,
-        "text": _share(ce, text_here, n["text"]),
-        "control": _share(ce, emitted & ~text_here, n["control"]),
+        "text": _share(ce, text_here, one_over["text"]),
+        "control": _share(ce, emitted & ~text_here, one_over["control"]),
         "heard": heard,
         "flow": flow_mse,
-        "text_accuracy": _share(right, text_here, n["text"]),
-        "control_accuracy": _share(right, emitted & ~text_here, n["control"]),
+        "text_accuracy": _share(right, text_here, one_over["text"]),
+        "control_accuracy": _share(right, emitted & ~text_here, one_over["control"]),
         "heard_right": (speech & heard_right).sum().astype(jnp.float32),
         "heard_speech": speech.sum().astype(jnp.float32),
         "load": out.load,

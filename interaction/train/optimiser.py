@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
+import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
@@ -33,9 +36,33 @@ def schedule(train: ConfigDict) -> optax.Schedule:
     )
 
 
+def adam(b1: float, b2: float, eps: float = 1e-8) -> optax.GradientTransformation:
+    """`optax.scale_by_adam` without its chain of divisions, which XLA simplifies one way
+    for a single device and another way for several: bits must not depend on that."""
+
+    def init(params: Any) -> optax.ScaleByAdamState:
+        zeros = lambda: jax.tree.map(jnp.zeros_like, params)  # noqa: E731
+        return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), zeros(), zeros())
+
+    def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        count = state.count + 1
+        mu = jax.tree.map(lambda m, g: m + (1 - b1) * (g - m), state.mu, grads)
+        nu = jax.tree.map(lambda v, g: v + (1 - b2) * (g * g - v), state.nu, grads)
+        up1, up2 = (1.0 / (1.0 - b ** count.astype(jnp.float32)) for b in (b1, b2))
+
+        def scaled(m: jax.Array, v: jax.Array) -> jax.Array:
+            return (m * up1) * (1.0 / (jnp.sqrt(v * up2) + eps))
+
+        return jax.tree.map(scaled, mu, nu), optax.ScaleByAdamState(count, mu, nu)
+
+    return optax.GradientTransformation(init, update)
+
+
 def optimiser(train: ConfigDict) -> optax.GradientTransformation:
     """What makes updates of clipped gradients. Every operation is of one element alone,
     so that it does not matter how a mesh divides the parameters."""
-    return optax.adamw(
-        schedule(train), b1=0.9, b2=0.98, weight_decay=train.weight_decay, mask=_decays
+    return optax.chain(
+        adam(b1=0.9, b2=0.98),
+        optax.add_decayed_weights(train.weight_decay, mask=_decays),
+        optax.scale_by_learning_rate(schedule(train)),
     )

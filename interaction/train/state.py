@@ -81,7 +81,7 @@ def _sum_of_leaves(f: Callable[[jax.Array], Any], first: jax.Array, n: int) -> A
     return jax.lax.fori_loop(0, 2, add, zeros)
 
 
-def _gradients(
+def gradients_of(
     cfg: ModelConfig,
     weights: Weights,
     leaves: int,
@@ -183,7 +183,7 @@ def train_step(
     by = PartitionSpec(None, "data", "fsdp")
     grads, metrics, norm = over(
         mesh,
-        functools.partial(_gradients, cfg, weights, leaves, remat),
+        functools.partial(gradients_of, cfg, weights, leaves, remat),
         (at, by, EVERYWHERE),
         (at, EVERYWHERE, EVERYWHERE),
     )(state.params, parts, jax.random.fold_in(key, state.step))

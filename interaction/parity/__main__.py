@@ -1,0 +1,113 @@
+"""Whether results have the same bits in every setting that must not matter.
+
+    python -m interaction.parity --config=configs/nano.py --report=parity.json
+
+Sessions that hear, see, read and speak, of different ages in one batch, past the windows
+of every layer, run through the micro-turn; then again
+
+    L0  in another run
+    L1  in other batches and slots
+    L2  teacher-forced in one forward, and in other blocks through the cache
+    L3  on other meshes; and a training step's gradients over data and fsdp
+    L4  in several processes
+
+and every element is compared by its bits. Exit status 1 when one differs; `--bisect`
+says where each comparison first does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from interaction import report
+from interaction.config import ModelConfig
+from interaction.errors import InputError, run_command
+from interaction.parity import DEVICES, LEVELS, Subject, random_subject, run
+from interaction.parity.processes import compare_processes
+from interaction.settings import load
+
+
+def _arguments() -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(
+        prog="python -m interaction.parity",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--config", required=True, type=Path, help="a file from configs/")
+    add("--checkpoint", help="weights of this config, in place of random ones")
+    add("--dtype", nargs="+", default=["float32", "bfloat16"])
+    add("--numerics", default="invariant", choices=["invariant", "fast"])
+    add("--levels", nargs="+", default=list(LEVELS), choices=LEVELS)
+    add("--mesh", nargs="+", help="of L3: axis=devices,… each; default: all that divide")
+    add("--slots", type=int, default=DEVICES, help="sessions in the batch (8)")
+    add("--turns", type=int, default=48, help="micro-turns (48)")
+    add("--bisect", action="store_true", help="show where each comparison first differs")
+    add("--report", type=Path)
+    return parser.parse_known_args()
+
+
+def _subject(config: Any, args: argparse.Namespace, dtype: str) -> Subject:
+    cfg = ModelConfig.from_mapping(config.model.to_dict())
+    cfg = dataclasses.replace(cfg, dtype=dtype, numerics=args.numerics)
+    if not args.checkpoint:
+        return random_subject(cfg)
+    from interaction.package import open_package
+
+    package = open_package(args.checkpoint)
+    same = dataclasses.replace(package.cfg, dtype=dtype, numerics=args.numerics)
+    if same != cfg:
+        raise InputError(f"--checkpoint={args.checkpoint} was made with another config")
+    return Subject(cfg, package.params, package.wave)
+
+
+def _sizes(text: str) -> dict[str, int]:
+    try:
+        return {name: int(n) for name, n in (part.split("=") for part in text.split(","))}
+    except ValueError:
+        raise InputError(f"--mesh {text}: write axis=devices,…, as fsdp=2") from None
+
+
+def main() -> int:
+    args, overrides = _arguments()
+    if args.slots < 1 or args.turns < 2 * args.slots:
+        raise InputError("--slots starts at 1, --turns at twice as many")
+    if os.environ.get("JAX_PLATFORMS", "cpu") == "cpu":
+        jax.config.update("jax_num_cpu_devices", max(DEVICES, args.slots))
+    config = load(args.config, overrides)
+    on = None if args.mesh is None else [_sizes(text) for text in args.mesh]
+    rows: list[dict[str, Any]] = []
+    print(f"{'level':6}{'dtype':10}{'comparison':38}{'elements':>12}{'differ':>10}  first")
+    for dtype in args.dtype:
+        subject = _subject(config, args, dtype)
+        found = run(subject, args.levels, args.slots, args.turns, on)
+        if "L4" in args.levels:
+            found = itertools.chain(
+                found, compare_processes(subject, args.slots, args.turns)
+            )
+        for row in found:
+            first = row.first if args.bisect or row.differing else None
+            print(
+                f"{row.level:6}{dtype:10}{row.what:38}{row.elements:>12,}"
+                f"{row.differing:>10,}  {first or ''}",
+                flush=True,
+            )
+            rows.append({"dtype": dtype} | row._asdict())
+    bad = sum(row["differing"] > 0 for row in rows)
+    print(f"{len(rows)} comparisons, {bad} with differing bits")
+    if args.report:
+        head = report.header("interaction.parity/1", config.to_dict())
+        report.write_report(args.report, head | {"numerics": args.numerics, "rows": rows})
+    return int(bad > 0)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,48 @@
+"""Gradients of a training step, on any mesh."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+from interaction.grammar import Kind
+from interaction.parallel.mesh import make_mesh
+from interaction.parallel.placement import EVERYWHERE, of_params, over, place
+from interaction.params import flatten
+from interaction.parity.bits import Found
+from interaction.parity.forced import Batch
+from interaction.parity.subject import Subject
+from interaction.train.losses import Weights
+from interaction.train.state import gradients_of
+
+
+def gradients(subject: Subject, batch: Batch, mesh: Mesh | None, leaves: int) -> Found:
+    """Of a training step on the recorded sessions, by parameter."""
+
+    cfg, params, block = subject.cfg, subject.params, batch.block
+    mesh = mesh or make_mesh(devices=jax.devices()[:1])
+    d, f = mesh.shape["data"], mesh.shape["fsdp"]
+    n_voice = (np.asarray(block.kind) == Kind.AUDIO_OUT).sum(1)[:, None]
+    spoken = np.arange(block.voice.shape[1]) < n_voice
+    heard = np.asarray(block.token)[:, :1] % cfg.vocab_used + 0 * block.dmel[..., 0]
+    rows = {
+        "kind": block.kind, "token": block.token, "index": block.row,
+        "n_valid": block.n_valid, "dmel": block.dmel, "patches": block.patches,
+        "heard": heard.astype(np.int32), "voice": block.voice,
+        "voice_at": np.where(spoken, batch.drawn.at, -1).astype(np.int32),
+        "voice_first": ~np.asarray(batch.drawn.previous).any(-1),
+    }  # fmt: skip
+    shape = (leaves // (d * f), d, f, -1)
+    parts = {name: x.reshape(*shape, *x.shape[1:]) for name, x in rows.items()}
+    weights = Weights(1.0, 1.0, 1.0, 1e-4, 2, 64, 0.0, 0.5, 0.1)
+    at, by = of_params(cfg, mesh), PartitionSpec(None, "data", "fsdp")
+    part = functools.partial(gradients_of, cfg, weights, leaves, False)
+    run = over(mesh, part, (at, by, EVERYWHERE), (at, EVERYWHERE, EVERYWHERE))
+    grads, metrics, norm = jax.jit(run)(place(mesh, params, at), parts, jax.random.key(3))
+    found = {"loss": metrics["loss"], "gradient norm": norm}
+    return jax.device_get(
+        found | {f"gradient of {k}": v for k, v in flatten(grads).items()}
+    )

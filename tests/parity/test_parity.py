@@ -1,0 +1,210 @@
+"""The parity tool: 0 differing bits, and red at the right place when something is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from interaction import parity, score
+from interaction.config import ModelConfig
+from interaction.layers import conv, moe
+from interaction.ops import invariant, products
+from interaction.parity.bits import compare
+from interaction.parity.forced import Batch, in_blocks, stages, valid
+from interaction.parity.sampled import converse, records
+from interaction.parity.subject import random_subject, random_talk
+
+ROOT = Path(__file__).parents[2]
+SLOTS, TURNS = 4, 14
+
+
+def tool(tmp_path: Path, *extra: str) -> tuple[int, list[dict]]:
+    path = tmp_path / "parity.json"
+    command = [sys.executable, "-m", "interaction.parity", "--config=tests/tiny.py"]
+    done = subprocess.run(
+        [*command, f"--report={path}", *extra],
+        cwd=ROOT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert path.exists(), done.stderr
+    return done.returncode, json.loads(path.read_text())["rows"]
+
+
+def test_no_bit_differs(tmp_path):
+    """Runs, meshes, two processes; gradients over data and fsdp. (Batches and blocks are
+    tried below, in this process.)"""
+    code, rows = tool(
+        tmp_path, "--dtype", "float32", "--turns=16", "--slots=8",
+        "--levels", "L0", "L3", "L4", "--mesh", "tensor=2,expert=2,fsdp=2", "data=2,fsdp=4",
+    )  # fmt: skip
+    assert [row for row in rows if row["differing"]] == []
+    assert code == 0
+    assert {row["level"] for row in rows} == {"L0", "L3", "L4"}
+    assert min(row["elements"] for row in rows) > 10_000
+
+
+def test_fast_numerics_fail(tmp_path):
+    code, rows = tool(
+        tmp_path, "--dtype", "float32", "--numerics=fast", "--turns=16", "--slots=8",
+        "--levels", "L0", "L1", "L2",
+    )  # fmt: skip
+    red = {row["level"] for row in rows if row["differing"]}
+    assert code == 1
+    assert "L0" not in red
+    assert red
+    assert all(row["first"] for row in rows if row["differing"])
+
+
+def two_layers(tiny: ModelConfig, dtype: str) -> ModelConfig:
+    return dataclasses.replace(tiny, layers=2, group=2, global_layers=(1,), dtype=dtype)
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def told(tiny, request):
+    """Four sessions of different ages, as they can be scored."""
+    cfg = two_layers(tiny, request.param)
+    subject, talk = random_subject(cfg), random_talk(cfg, SLOTS, TURNS)
+    found = records(cfg, talk, converse(subject, talk))
+    return subject, found, Batch(*score.side_by_side(found, 1))
+
+
+def lengths(batch: Batch) -> list[int]:
+    return [int(n) for n in batch.block.n_valid]
+
+
+def one(batch: Batch, b: int) -> Batch:
+    return jax.tree.map(lambda x: x[b : b + 1], batch)
+
+
+def chunked(subject, batch) -> parity.Row:
+    full = valid(stages(subject, batch), batch, lengths(batch))
+    got = in_blocks(subject, batch.block, 5, 0)
+    return compare("L2", "blocks", full, valid(got, batch, lengths(batch)))
+
+
+def alone(subject, batch) -> parity.Row:
+    full, first = stages(subject, batch), one(batch, 1)
+    part = {name: x[1:2] for name, x in full.items()}
+    n = lengths(first)
+    got = valid(stages(subject, first), first, n)
+    return compare("L1", "alone", valid(part, first, n), got)
+
+
+def test_recorded_sessions_score_to_the_bit(told):
+    subject, found, batch = told
+    for record, scores in zip(
+        found, score.score(subject.params, subject.cfg, found), strict=True
+    ):
+        chosen = ~np.isnan(record.logp)
+        assert chosen.sum() > 10
+        assert (scores.logp[chosen] == record.logp[chosen]).all()
+        assert (scores.patches == record.block.voice[0]).all()
+    assert chunked(subject, batch).differing == 0
+    assert alone(subject, batch).differing == 0
+
+
+def unaligned(monkeypatch):
+    monkeypatch.setattr(invariant, "split", lambda kv_split, keys: keys)
+
+
+def unpadded(monkeypatch):
+    monkeypatch.setattr(products, "_in_order", products._dot)
+    monkeypatch.setattr(products, "kernels_follow", lambda: True)
+
+
+def one_too_far(monkeypatch):
+    right = conv.short_conv
+
+    def wrong(ops, x, w, state, n_valid):
+        y, _ = right(ops, x, w, state, n_valid)
+        return y, right(ops, x, w, state, jnp.maximum(n_valid - 1, 0))[1]
+
+    monkeypatch.setattr(conv, "short_conv", wrong)
+
+
+def capacity(monkeypatch):
+    right = moe.route
+
+    def wrong(params, cfg, x_ND):
+        routing = right(params, cfg, x_ND)
+        hits = jax.nn.one_hot(routing.chosen_NA, cfg.experts, dtype=jnp.int32)
+        before = jnp.cumsum(hits.sum(1), axis=0)[:, None]
+        room = len(x_ND) * cfg.experts_per_token // cfg.experts
+        fits = ((before <= room) * hits).sum(-1)
+        return routing._replace(weight_NA=routing.weight_NA * fits)
+
+    monkeypatch.setattr(moe, "route", wrong)
+
+
+@pytest.mark.parametrize("told", ["float32"], indirect=True)
+@pytest.mark.parametrize(
+    ("plant", "check", "first"),
+    [
+        (unaligned, chunked, "layer 0 attention"),
+        (unpadded, alone, "layer 0 attention"),
+        (one_too_far, chunked, "layer 0 attention"),
+        (capacity, alone, "layer 1 routing weight"),
+    ],
+)
+def test_a_planted_fault_is_found_where_it_is(told, monkeypatch, plant, check, first):
+    subject, _, batch = told
+    assert subject.cfg.dtype == "float32"
+    jax.clear_caches()
+    plant(monkeypatch)
+    row = check(subject, batch)
+    jax.clear_caches()
+    assert row.differing
+    assert row.first == first
+
+
+PSUM = """
+import json, sys
+import jax
+jax.config.update("jax_num_cpu_devices", 4)
+from interaction.config import ModelConfig
+from interaction.ops import invariant
+from interaction.parallel.collectives import xla_all_reduce
+from interaction.parallel.mesh import make_mesh
+from interaction.parity.bits import compare
+from interaction.parity.forced import Batch, stages
+from interaction.parity.sampled import converse, records
+from interaction.parity.subject import random_subject, random_talk
+from interaction.score import side_by_side
+
+cfg = ModelConfig.from_mapping(json.loads(sys.argv[1]))
+subject, talk = random_subject(cfg), random_talk(cfg, 2, 6)
+batch = Batch(*side_by_side(records(cfg, talk, converse(subject, talk)), 1))
+want, mesh, rows = stages(subject, batch), make_mesh(expert=4), []
+for reduce in (invariant.all_reduce, xla_all_reduce):
+    invariant.all_reduce = reduce
+    jax.clear_caches()
+    rows.append(compare("L3", "psum", want, stages(subject, batch, mesh)))
+print(json.dumps(rows))
+"""
+
+
+def test_a_psum_for_the_tree_is_found(tiny):
+    cfg = two_layers(tiny, "float32")
+    done = subprocess.run(
+        [sys.executable, "-c", PSUM, cfg.to_json()],
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    tree, psum = (parity.Row(*row) for row in json.loads(done.stdout.splitlines()[-1]))
+    assert tree.differing == 0
+    assert psum.differing
+    assert psum.first == "layer 1 mlp"  # the first that is divided over experts
