@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from interaction import Session, explore
+from interaction import Session, explore, record
 from interaction.data.dialogue import Dialogue
 from interaction.grammar import EMITTED, Kind
 from interaction.layers import attention, flow
@@ -40,7 +40,7 @@ def talk(tiny_package):
     session.package = session.package._replace(params=conditioned(session.package.params))
     conversation = explore.play(session, Dialogue("noise", user, 0 * user, frames))
     frames = [out.frame for out in conversation.outputs]
-    block = explore.replay_block(session.config, conversation.inputs, frames)
+    block = record.replay_block(session.config, conversation.inputs, frames)
     seen = explore.replay(session.package.params, session.config, block)
     return session, conversation, seen
 
@@ -64,7 +64,7 @@ def test_replay_holds_every_turn(talk):
     block, cfg = seen.block, session.config
     kinds = block.kind[0]
     rows = {k: block.row[0, kinds == k] for k in (Kind.AUDIO_IN, Kind.PATCH)}
-    assert (np.bincount(explore.turn_of(block)[kinds == Kind.AUDIO_IN]) == 4).all()
+    assert (np.bincount(record.turn_of(block)[kinds == Kind.AUDIO_IN]) == 4).all()
     assert (rows[Kind.AUDIO_IN] == np.arange(4 * TURNS)).all()
     assert (rows[Kind.PATCH] == np.arange(3 * cfg.patches_per_frame)).all()
     assert len(conversation.agent) == TURNS * TURN_SAMPLES
