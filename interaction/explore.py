@@ -9,7 +9,6 @@ went through, computes it all again: `play` a dialogue, `replay_block` its recor
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,15 +21,14 @@ from interaction import model, ops
 from interaction.blocks import TurnInput
 from interaction.config import LayerKind, ModelConfig
 from interaction.data.dialogue import Dialogue
-from interaction.grammar import AUDIO_PER_TURN, EMITTED, Kind
+from interaction.grammar import EMITTED, Kind
 from interaction.layers import attention, flow, moe
-from interaction.modality.audio import MELS, PATCH_DIM, TURN_SAMPLES, dmel
-from interaction.modality.video import fit, patchify
+from interaction.modality.audio import MELS, TURN_SAMPLES
 from interaction.model import Block
 from interaction.ops.rows import rms_norm
 from interaction.params import Params
 from interaction.record import turn_of
-from interaction.score import choices, chosen_logp
+from interaction.score import choices, chosen_logp, draws, noise
 from interaction.session import TURN_S, Output, Session
 
 STREAMS: Mapping[str, tuple[Kind, ...]] = {
@@ -60,20 +58,11 @@ class Conversation:
 
 def play(session: Session, dialogue: Dialogue) -> Conversation:
     """Run a dialogue's user through a session of one slot, from a fresh start."""
-    cfg = session.config
-    bins = dmel(dialogue.user).reshape(-1, AUDIO_PER_TURN, MELS)
     pairs = {round(t / TURN_S): pair for t, pair in dialogue.frames}
-    waves = dialogue.user.reshape(-1, TURN_SAMPLES)
     session.reset()
-    inputs, outputs = [], []
-    for k, wave in enumerate(waves):
-        pair, patches = pairs.get(k), None
-        if pair is not None:
-            fitted = [fit(frame, cfg.frame_height, cfg.frame_width) for frame in pair]
-            patches = patchify(np.stack(fitted), cfg.patch)
-        inputs.append(TurnInput(bins[k], patches))
-        outputs.append(session.step(audio=wave, frames=pair))
-    return Conversation(tuple(inputs), tuple(outputs))
+    waves = dialogue.user.reshape(-1, TURN_SAMPLES)
+    outputs = [session.step(w, frames=pairs.get(k)) for k, w in enumerate(waves)]
+    return Conversation(tuple(out.given for out in outputs), tuple(outputs))
 
 
 class Replay(NamedTuple):
@@ -89,8 +78,8 @@ class Replay(NamedTuple):
 def replay(params: Params, cfg: ModelConfig, block: Block) -> Replay:
     """Run a block of one session through the model, keeping what the layers saw."""
     first, out = _forward(params, block, cfg)
-    inputs = [first[0], *(layer["x"][0] for layer in out.captures[:-1])]
-    routing = [layer["routing"] for layer in out.captures]
+    inputs = [first[0], *(layer.x[0] for layer in out.captures[:-1])]
+    routing = [layer.routing for layer in out.captures]
     return Replay(block, out.hidden[0], inputs, routing)
 
 
@@ -177,28 +166,23 @@ def flow_path(
     seed: the session's, so that it is the noise that the session drew.
     -> log10 mel float32 [flow_steps + 1, 4, 80]; the last is the patch as spoken.
     """
-    block, turn = seen.block, turn_of(seen.block)
-    mine = np.flatnonzero((turn == turn[at]) & np.isin(block.kind[0], EMITTED))
-    key = jax.random.fold_in(jax.random.key(seed), turn[at])
-    noise = jax.random.normal(jax.random.fold_in(key, at - mine[0]), (PATCH_DIM,))
-    row = block.row[0, at]
-    voiced = turn[block.kind[0] == Kind.AUDIO_OUT]
-    goes_on = row > 0 and turn[at] - voiced[row - 1] <= 1
-    previous = block.voice[0, row - 1] if goes_on else np.zeros(PATCH_DIM, np.float32)
-    path = _euler(params["flow"], seen.hidden[at - 1], previous, noise, cfg)
+    drawn = draws(seen.block)
+    i = int(np.flatnonzero(drawn.at == at)[0])
+    path = _walk(params["flow"], cfg, seen.hidden[at - 1], drawn.previous[i],
+                 seed, drawn.turn[i], drawn.step[i])  # fmt: skip
     return np.asarray(path).reshape(len(path), -1, MELS)
 
 
 @functools.partial(jax.jit, static_argnames="cfg")
-def _euler(
-    params: Params, hidden: jax.Array, before: jax.Array, noise: jax.Array, cfg: ModelConfig
+def _walk(
+    params: Params,
+    cfg: ModelConfig,
+    hidden: jax.Array,
+    before: jax.Array,
+    seed: int,
+    turn: int,
+    step: int,
 ) -> jax.Array:
-    """`flow.sample`, every step kept. -> log10 mel [steps + 1, 320]."""
-    cond, null = (flow.condition(params, cfg, h, before) for h in (hidden, 0 * hidden))
-    path = [math.sqrt(cfg.flow_temperature) * noise]
-    for i in range(cfg.flow_steps):
-        t = jnp.float32(i / cfg.flow_steps)
-        v, v_null = (flow.velocity(params, cfg, c, t, path[-1]) for c in (cond, null))
-        v = v_null + cfg.flow_guidance * (v - v_null)
-        path.append(path[-1] + v / cfg.flow_steps)
-    return flow.unstandardise(params, jnp.stack(path))
+    """-> log10 mel [steps + 1, 320]."""
+    last, path = flow.walk(params, cfg, hidden, before, noise(seed, turn, step))
+    return flow.unstandardise(params, jnp.concatenate([path, last[None]]))

@@ -39,15 +39,28 @@ class Block(NamedTuple):
     n_valid: Array
 
 
+class Seen(NamedTuple):
+    """What a layer computed, in order; on a mesh, heads are this device's."""
+
+    queries: jax.Array  # scaled [B, T, H, E]
+    keys: jax.Array  # convolved and normed [B, T, K, E]
+    values: jax.Array  # convolved [B, T, K, E]
+    mixed: jax.Array  # values, as attention weighs them [B, T, H * E]
+    attention: jax.Array  # the branch [B, T, D]
+    attention_convolution: jax.Array  # convolved and added
+    routing: moe.Routing | None  # of a sparse layer
+    mlp: jax.Array  # the branch
+    x: jax.Array  # what the layer passes on
+
+
 class Output(NamedTuple):
     """hidden: final-norm states [B, T, D]; load: rows per expert of each sparse layer
-    [layers, X]; captures: what each layer computed, stage by stage, when asked for (`x`
-    is what it passes on), else None."""
+    [layers, X]; captures: of each layer when asked for, else None."""
 
     hidden: jax.Array
     cache: Cache | None
     load: jax.Array
-    captures: list[dict[str, Any]] | None
+    captures: list[Seen] | None
 
 
 def layer_specs(cfg: ModelConfig, kind: LayerKind) -> dict[str, Any]:
@@ -145,29 +158,26 @@ def _layer(
     start: jax.Array,
     n_valid: jax.Array,
     state: LayerState | None,
-) -> tuple[jax.Array, LayerState | None, dict[str, Any]]:
+) -> tuple[jax.Array, LayerState | None, Seen]:
     o = ops.of(cfg)
     add = lambda a, b: o.cast(a.astype(jnp.float32) + b.astype(jnp.float32), cfg.dtype)  # noqa: E731
     params = _gathered(layer_specs(cfg, kind), params, cfg)
     ring, attn_tail, mlp_tail = state if state is not None else (None, None, None)
     h = rms_norm(o, x, params["attn_norm"], cfg.norm_eps)
-    h, ring = attention.attention(
+    attended, ring, (q, k, v, mixed) = attention.attention(
         params["attn"], cfg, kind.is_global, h, start, n_valid, ring
     )
-    seen: dict[str, Any] = {"attention": h}
-    h, attn_tail = conv.short_conv(o, h, params["attn_conv"], attn_tail, n_valid)
-    x = add(x, h)
-    seen |= {"attention convolution": x}
+    h, attn_tail = conv.short_conv(o, attended, params["attn_conv"], attn_tail, n_valid)
+    x = between = add(x, h)
     h = rms_norm(o, x, params["mlp_norm"], cfg.norm_eps)
     if kind.is_dense:
-        h, routing = moe.dense(params["mlp"], cfg, h), None
+        mlp, routing = moe.dense(params["mlp"], cfg, h), None
     else:
-        h, routing = moe.moe(params["mlp"], cfg, h)
-    seen |= {"routing": routing, "mlp": h}
-    h, mlp_tail = conv.short_conv(o, h, params["mlp_conv"], mlp_tail, n_valid)
+        mlp, routing = moe.moe(params["mlp"], cfg, h)
+    h, mlp_tail = conv.short_conv(o, mlp, params["mlp_conv"], mlp_tail, n_valid)
     new = None if ring is None else LayerState(ring, attn_tail, mlp_tail)
     x = add(x, h)
-    return x, new, seen | {"x": x}
+    return x, new, Seen(q, k, v, mixed, attended, between, routing, mlp, x)
 
 
 def forward(
@@ -209,7 +219,7 @@ def forward(
                 x, state, layer = run(weights[i], cfg, kind, x, start, n_valid, state)
                 new.append(state)
                 if not kind.is_dense:
-                    load.append(moe.load(layer["routing"], valid, cfg.experts))
+                    load.append(moe.load(layer.routing, valid, cfg.experts))
                 if capture:
                     seen.append(layer)
             rows = jnp.stack(load) if load else jnp.zeros((0, cfg.experts))

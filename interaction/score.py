@@ -13,7 +13,7 @@ import argparse
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +28,8 @@ from interaction.layers import flow
 from interaction.modality.audio import PATCH_DIM
 from interaction.model import Block
 from interaction.ops.rows import log_softmax
-from interaction.parallel.mesh import AXES, ROWS, make_mesh
-from interaction.parallel.placement import BY_ROW, of_params, over, place
+from interaction.parallel.mesh import first_devices, mesh_sizes, row_devices
+from interaction.parallel.placement import BY_ROW, of_params, over, place_params
 from interaction.params import Array, Params
 from interaction.record import Record, load, turn_of
 
@@ -101,6 +101,12 @@ def chosen_logp(
     return jnp.take_along_axis(logp, token[..., None], axis=-1)[..., 0]
 
 
+def noise(seed: Array, turn: Array, step: Array) -> jax.Array:
+    """What a patch was drawn from. -> float32 [320]."""
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), turn), step)
+    return jax.random.normal(key, (PATCH_DIM,))
+
+
 class Scores(NamedTuple):
     """logp: float32 [T], NaN where nothing was chosen; patches: float32 [O, 320], the
     voice drawn again."""
@@ -110,49 +116,49 @@ class Scores(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames=("cfg", "mesh"))
-def _score(params, block, chosen, drawn, seed, *, cfg: ModelConfig, mesh: Mesh | None):
+def _score(params: Params, batch: Batch, *, cfg: ModelConfig, mesh: Mesh | None):
     run = functools.partial(_score_part, cfg)
-    ins = (of_params(cfg, mesh) if mesh else None, BY_ROW, BY_ROW, BY_ROW, BY_ROW)
-    return over(mesh, run, ins, BY_ROW)(params, block, chosen, drawn, seed)
+    ins = (of_params(cfg, mesh), BY_ROW)
+    return over(mesh, run, ins, BY_ROW)(params, batch)
 
 
 def _score_part(
-    cfg: ModelConfig,
-    params: Params,
-    block: Block,
-    chosen: Choices,
-    drawn: Draws,
-    seed_B: jax.Array,
+    cfg: ModelConfig, params: Params, batch: Batch
 ) -> tuple[jax.Array, jax.Array]:
     params = model.whole(params, cfg)
+    block, chosen, drawn, seed_B = jax.tree.map(jnp.asarray, batch)
     hidden = model.forward(params, cfg, block).hidden
 
-    def before(at: Array) -> jax.Array:
-        return jnp.take_along_axis(hidden, jnp.asarray(at)[..., None] - 1, axis=1)
+    def before(at: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(hidden, at[..., None] - 1, axis=1)
 
     logp = chosen_logp(
         params, before(chosen.at), chosen.phase, chosen.texts, chosen.token, cfg=cfg
     )
 
-    def noise(seed: jax.Array, turn: jax.Array, step: jax.Array) -> jax.Array:
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), turn), step)
-        return jax.random.normal(key, (PATCH_DIM,))
-
     by_patch = jax.vmap(noise, (None, 0, 0))
-    z = jax.vmap(by_patch)(seed_B, jnp.asarray(drawn.turn), jnp.asarray(drawn.step))
-    previous = jnp.asarray(drawn.previous)
-    patches = flow.sample(params["flow"], cfg, before(drawn.at), previous, z)
+    z = jax.vmap(by_patch)(seed_B, drawn.turn, drawn.step)
+    patches = flow.sample(params["flow"], cfg, before(drawn.at), drawn.previous, z)
     return logp, patches
 
 
-def _fit(x: np.ndarray, n: int, axis: int, fill: int = 0) -> np.ndarray:
+def _fit(x: np.ndarray, n: int, axis: int) -> np.ndarray:
     pad = [(0, 0)] * x.ndim
     pad[axis] = (0, n - x.shape[axis])
-    return np.pad(x, pad, constant_values=fill)
+    return np.pad(x, pad)
 
 
-def side_by_side(records: Sequence[Record], rows: int):
-    """Records side by side, padded; the last one again until there are `rows`."""
+class Batch(NamedTuple):
+    """Records side by side: one block [B, T], and what was chosen and drawn in it."""
+
+    block: Block
+    chosen: Choices
+    drawn: Draws
+    seeds: np.ndarray
+
+
+def side_by_side(records: Sequence[Record], rows: int = 1) -> Batch:
+    """Padded records; the last one again until there is a multiple of `rows`."""
     records = [*records] + [records[-1]] * (-len(records) % rows)
     size = lambda values: -(-max(values) // UNIT) * UNIT  # noqa: E731
     T = size([r.block.kind.shape[1] for r in records])
@@ -163,7 +169,7 @@ def side_by_side(records: Sequence[Record], rows: int):
         parts.append(np.concatenate([_fit(a, n, 1) for a in arrays]))
     n_valid = np.concatenate([r.block.n_valid for r in records])
 
-    def stacked(kind: type, found: list) -> NamedTuple:
+    def stacked(kind: type, found: list) -> Any:
         n = max(size([len(f.at) for f in found]), UNIT)
         fields = zip(*found, strict=True)
         arrays = [np.stack([_fit(x, n, 0) for x in field]) for field in fields]
@@ -173,8 +179,7 @@ def side_by_side(records: Sequence[Record], rows: int):
     chosen = stacked(Choices, [choices(r.block) for r in records])
     drawn = stacked(Draws, [draws(r.block) for r in records])
     seeds = np.array([r.seed for r in records])
-    block = Block(*[*parts, n_valid])
-    return block, chosen, drawn, seeds
+    return Batch(Block(*[*parts, n_valid]), chosen, drawn, seeds)
 
 
 def score(
@@ -183,13 +188,9 @@ def score(
     """Score recorded sessions together, on a mesh if given."""
     if not records:
         raise InputError("score: no records; give one or more")
-    rows = 1
-    for axis in ROWS if mesh else ():
-        rows *= mesh.shape[axis]  # type: ignore[union-attr]
-    block, chosen, drawn, seeds = side_by_side(records, rows)
-    if mesh is not None:
-        params = place(mesh, params, of_params(cfg, mesh))
-    logp, patches = _score(params, block, chosen, drawn, seeds, cfg=cfg, mesh=mesh)
+    batch = side_by_side(records, row_devices(mesh))
+    params = place_params(params, cfg, mesh)
+    logp, patches = _score(params, batch, cfg=cfg, mesh=mesh)
     logp, patches = np.asarray(logp), np.asarray(patches)
     found = []
     for i, record in enumerate(records):
@@ -207,20 +208,6 @@ def differing(a: np.ndarray, b: np.ndarray) -> int:
     return int((a_bytes != b_bytes).any(1).sum())
 
 
-def mesh_argument(text: str | None) -> Mesh | None:
-    """`tensor=2,fsdp=4` -> a mesh of the first devices; None for no text."""
-    if not text:
-        return None
-    try:
-        sizes = {name: int(n) for name, n in (part.split("=") for part in text.split(","))}
-    except ValueError:
-        sizes = {"": 0}
-    if not sizes.keys() <= set(AXES) or min(sizes.values()) < 1:
-        raise InputError(f"--mesh={text}: write axis=devices,…; axes are {', '.join(AXES)}")
-    n = int(np.prod(list(sizes.values())))
-    return make_mesh(**sizes, devices=jax.devices()[:n])
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m interaction.score",
@@ -233,9 +220,10 @@ def main() -> int:
     args = parser.parse_args()
     from interaction.package import open_package
 
+    mesh = first_devices(mesh_sizes(args.mesh)) if args.mesh else None
     package = open_package(args.checkpoint)
     records = [load(path) for path in args.records]
-    found = score(package.params, package.cfg, records, mesh_argument(args.mesh))
+    found = score(package.params, package.cfg, records, mesh)
     bad = 0
     for path, record, scores in zip(args.records, records, found, strict=True):
         chosen = ~np.isnan(record.logp)

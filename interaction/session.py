@@ -30,7 +30,7 @@ from interaction.modality.audio import (
 )
 from interaction.modality.video import PAIR, fit, patchify
 from interaction.package import Package, open_package
-from interaction.parallel.placement import of_params, place
+from interaction.parallel.placement import place_params
 
 TURN_S = TURN_SAMPLES / SAMPLE_RATE
 
@@ -99,9 +99,7 @@ class Session:
         self._temperature = jnp.full((slots,), temperature, jnp.float32)
         self._live = jnp.ones((slots,), bool)
         self._mesh = mesh
-        self._params = package.params
-        if mesh is not None:
-            self._params = place(mesh, package.params, of_params(cfg, mesh))
+        self._params = place_params(package.params, cfg, mesh)
         self._state = device.empty_state(self.config, slots, self._seeds, mesh)
         self._begin()
         self._warm_up()

@@ -156,7 +156,7 @@ def ingest(
 ) -> tuple[State, Heard]:
     """Prefill one input block. Slots with n_valid = 0 sit this micro-turn out."""
     at = partitions(state)
-    ins = (of_params(cfg, mesh) if mesh else None, at, BY_ROW)
+    ins = (of_params(cfg, mesh), at, BY_ROW)
     run = over(mesh, functools.partial(_ingest, cfg), ins, (at, BY_ROW))
     return run(params, state, block)
 
@@ -330,7 +330,7 @@ def emit(
     A slot's randomness depends on its own key, turn and position in the frame alone.
     """
     at = partitions(state)
-    mine = of_params(cfg, mesh) if mesh else None
+    mine = of_params(cfg, mesh)
     run = over(
         mesh,
         functools.partial(_emit, cfg),

@@ -173,8 +173,8 @@ def test_capture_sees_every_layer(tiny, tiny_params):
     block = random_block(tiny, 4, 1, 10)
     out = model.forward(tiny_params, tiny, block, capture=True)
     assert len(out.captures) == tiny.layers
-    assert out.captures[0]["routing"] is None  # the dense layer
-    assert out.captures[3]["routing"].chosen_NA.shape == (10, 2)
+    assert out.captures[0].routing is None  # the dense layer
+    assert out.captures[3].routing.chosen_NA.shape == (10, 2)
 
 
 @pytest.mark.parametrize(

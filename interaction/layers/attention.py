@@ -152,8 +152,9 @@ def attention(
     start_B: jax.Array,
     n_valid_B: jax.Array,
     ring: Ring | None,
-) -> tuple[jax.Array, Ring | None]:
-    """Attention branch before its output convolution. -> ([B, T, D], ring written)."""
+) -> tuple[jax.Array, Ring | None, tuple[jax.Array, ...]]:
+    """Attention branch before its output convolution. -> ([B, T, D], ring written, and for
+    looking at: queries, keys, values, mixed values)."""
     o, hd = ops.of(cfg), heads(cfg, is_global)
     reach = Reach(hd.window, hd.extent, cfg.kv_split)
     params = _shared(params, cfg)
@@ -170,7 +171,8 @@ def attention(
         mixed = over_splits.attend_ring(
             o, q, keys, values, r, params["rel"], start_B, reach
         )
-    return matmul_divided(o, mixed, params["o"], cfg.tensor_shards), ring
+    out = matmul_divided(o, mixed, params["o"], cfg.tensor_shards)
+    return out, ring, (q, k, v, mixed)
 
 
 def attention_weights(

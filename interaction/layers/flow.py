@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -64,10 +64,8 @@ def condition(
     return from_hidden + dot(previous, params["previous"]) + params["cond_bias"]
 
 
-class Modulation(NamedTuple):
-    """Shift, scale and gate of every block, [..., W] each: all that t decides."""
-
-    blocks: tuple[tuple[jax.Array, jax.Array, jax.Array], ...]
+Modulation = tuple[tuple[jax.Array, jax.Array, jax.Array], ...]
+"""Shift, scale and gate of every block, [..., W] each: all that t decides."""
 
 
 def modulation(
@@ -84,7 +82,7 @@ def modulation(
         shift, scale, gate = jnp.split(dot(c, p["mod"]) + p["mod_bias"], 3, axis=-1)
         return shift, scale, gate
 
-    return Modulation(tuple(block(p) for p in params["blocks"]))
+    return tuple(block(p) for p in params["blocks"])
 
 
 def modulated(
@@ -94,7 +92,7 @@ def modulated(
     o = ops.of(cfg)
     dot = functools.partial(matmul32, o)
     x = dot(x_t, params["in"])
-    for p, (shift, scale, gate) in zip(params["blocks"], mod.blocks, strict=True):
+    for p, (shift, scale, gate) in zip(params["blocks"], mod, strict=True):
         h = layer_norm(o, x, 1e-6) * (1 + scale) + shift
         h = jax.nn.silu(dot(h, p["up"]) + p["up_bias"])
         x = x + (1 + gate) * (dot(h, p["down"]) + p["down_bias"])
@@ -108,15 +106,16 @@ def velocity(
     return modulated(params, cfg, modulation(params, cfg, cond, t), x_t)
 
 
-def sample(
+def walk(
     params: Params,
     cfg: ModelConfig,
     hidden: jax.Array,
     previous: jax.Array,
     noise: jax.Array,
-) -> jax.Array:
+) -> tuple[jax.Array, jax.Array]:
     """Euler steps from noise (unit normal, scaled by sqrt of the temperature) to a
-    standardised patch. hidden [..., D], previous and noise [..., 320] -> [..., 320]."""
+    standardised patch. hidden [..., D], previous and noise [..., 320] -> (the patch
+    [..., 320], where each step began [steps, ..., 320])."""
     steps, guidance = cfg.flow_steps, cfg.flow_guidance
     guided = guidance != 1.0
     cond = condition(params, cfg, hidden, previous)
@@ -131,15 +130,26 @@ def sample(
         params, cfg, jnp.broadcast_to(cond, shape), jnp.broadcast_to(t, shape[:-1])
     )
 
-    def euler(x: jax.Array, now: Modulation) -> tuple[jax.Array, None]:
+    def euler(x: jax.Array, now: Modulation) -> tuple[jax.Array, jax.Array]:
         if guided:
             both = jnp.broadcast_to(x, (2, *x.shape))
             v, v_null = modulated(params, cfg, now, both)
             v = v_null + guidance * (v - v_null)
         else:
             v = modulated(params, cfg, now, x)
-        return x + v * (1.0 / steps), None
+        return x + v * (1.0 / steps), x
 
     # Apart: else this constant and one inside the noise's own formula may become one.
     noise = jax.lax.optimization_barrier(noise)
-    return jax.lax.scan(euler, math.sqrt(cfg.flow_temperature) * noise, mod)[0]
+    return jax.lax.scan(euler, math.sqrt(cfg.flow_temperature) * noise, mod)
+
+
+def sample(
+    params: Params,
+    cfg: ModelConfig,
+    hidden: jax.Array,
+    previous: jax.Array,
+    noise: jax.Array,
+) -> jax.Array:
+    """The patch at the end of the `walk`."""
+    return walk(params, cfg, hidden, previous, noise)[0]

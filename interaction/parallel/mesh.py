@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -30,6 +30,30 @@ TABLE: dict[str | None, tuple[str, ...]] = {
     None: (),
 }
 """The one table from what an axis of a parameter means to the mesh axes that divide it."""
+
+
+def row_devices(mesh: Mesh | None) -> int:
+    """Devices that sessions, or the rows of a batch, are divided over."""
+    return math.prod(mesh.shape[axis] for axis in ROWS) if mesh else 1
+
+
+def mesh_sizes(text: str) -> dict[str, int]:
+    """`fsdp=2,tensor=4` -> the size of each axis named. Raises InputError."""
+    try:
+        sizes = {name: int(n) for name, n in (part.split("=") for part in text.split(","))}
+    except ValueError:
+        sizes = {}
+    if not sizes or not sizes.keys() <= set(AXES) or min(sizes.values()) < 1:
+        raise InputError(f"mesh {text}: write axis=devices,…; axes are {', '.join(AXES)}")
+    return sizes
+
+
+def first_devices(sizes: Mapping[str, int]) -> Mesh:
+    """A mesh of as many of the devices as it takes."""
+    devices, n = jax.devices(), math.prod(sizes.values())
+    if n > len(devices):
+        raise InputError(f"mesh of {n} devices, where there are {len(devices)}")
+    return make_mesh(**sizes, devices=devices[:n])
 
 
 def default_mesh(cfg: ModelConfig) -> Mesh:

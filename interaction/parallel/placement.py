@@ -11,16 +11,18 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from interaction import model
 from interaction.config import ModelConfig
 from interaction.errors import InputError
-from interaction.parallel.mesh import ROWS
+from interaction.parallel.mesh import ROWS, row_devices
 from interaction.parallel.sharding import partition
-from interaction.params import flatten, unflatten_like
+from interaction.params import Params, flatten, unflatten_like
 
 BY_ROW = PartitionSpec(ROWS)  # sessions or rows of a batch, first axis
 EVERYWHERE = PartitionSpec()
 
 
-def of_params(cfg: ModelConfig, mesh: Mesh) -> Any:
-    """Partition of every parameter, in their tree."""
+def of_params(cfg: ModelConfig, mesh: Mesh | None) -> Any:
+    """Partition of every parameter, in their tree; None without a mesh."""
+    if mesh is None:
+        return None
     specs = model.specs(cfg)
     flat = {name: partition(name, spec, mesh) for name, spec in flatten(specs).items()}
     return unflatten_like(specs, flat)
@@ -46,13 +48,13 @@ def place(mesh: Mesh | None, tree: Any, specs: Any) -> Any:
     return jax.device_put(tree, at)
 
 
+def place_params(params: Params, cfg: ModelConfig, mesh: Mesh | None) -> Params:
+    return place(mesh, params, of_params(cfg, mesh))
+
+
 def check_rows(mesh: Mesh | None, rows: int) -> None:
     """Raises InputError when the mesh does not divide sessions or rows of a batch."""
-    if mesh is None:
-        return
-    devices = 1
-    for axis in ROWS:
-        devices *= mesh.shape[axis]
+    devices = row_devices(mesh)
     if rows % devices:
         raise InputError(
             f"{rows} rows on data x fsdp = {devices} devices; use a multiple of that"

@@ -1,24 +1,24 @@
-"""Bitwise parity as data: `run` yields one `Row` a comparison. See `__main__`."""
+"""Bitwise parity as data: `run` yields one `Row` a comparison, `tell` sessions to compare
+in other ways, `bisect.bisect` what differs between two settings. See `__main__`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from interaction.config import ModelConfig
-from interaction.parallel.mesh import make_mesh
-from interaction.parity.bits import Row, compare
-from interaction.parity.forced import Batch, in_blocks, stages, valid
+from interaction.parallel.mesh import first_devices
+from interaction.parity.bits import Found, Row, compare
+from interaction.parity.forced import in_blocks, stages, valid
 from interaction.parity.sampled import converse, emitted, records
 from interaction.parity.subject import Subject, Talk, random_subject, random_talk
 from interaction.parity.training import gradients
 from interaction.record import Record
-from interaction.score import score, side_by_side
+from interaction.score import Batch, score, side_by_side
 
-__all__ = ["LEVELS", "Row", "Subject", "meshes", "random_subject", "run"]
+__all__ = ["LEVELS", "Row", "Subject", "Told", "meshes", "random_subject", "run", "tell"]
 
 LEVELS = ("L0", "L1", "L2", "L3", "L4")
 DEVICES = 8
@@ -44,13 +44,26 @@ def meshes(cfg: ModelConfig, devices: int = DEVICES) -> list[dict[str, int]]:
     return single + [m for m in mixed if np.prod(list(m.values())) <= devices]
 
 
-def _title(sizes: Mapping[str, int]) -> str:
+def title(sizes: Mapping[str, int]) -> str:
     return " ".join(f"{axis}={n}" for axis, n in sizes.items() if n > 1)
 
 
-def _mesh(sizes: Mapping[str, int]) -> Mesh:
-    n = int(np.prod(list(sizes.values())))
-    return make_mesh(**sizes, devices=jax.devices()[:n])
+class Told(NamedTuple):
+    """Sessions that ran: their talk, what they emitted, and their records, as they are
+    and side by side."""
+
+    talk: Talk
+    emitted: Found
+    records: list[Record]
+    batch: Batch
+
+
+def tell(subject: Subject, slots: int, turns: int) -> Told:
+    """Run sessions of different ages through the micro-turn."""
+    talk = random_talk(subject.cfg, slots, turns)
+    out = converse(subject, talk)
+    found = records(subject.cfg, talk, out)
+    return Told(talk, emitted(out), found, side_by_side(found))
 
 
 def run(
@@ -61,45 +74,62 @@ def run(
     on: Sequence[Mapping[str, int]] | None = None,
 ) -> Iterator[Row]:
     """The comparisons, one after another, as data. on: the meshes of L3."""
-    cfg, talk = subject.cfg, random_talk(subject.cfg, slots, turns)
-    out = converse(subject, talk)
-    want = emitted(out)
-    told = records(cfg, talk, out)
-    batch = Batch(*side_by_side(told, 1))
-    lengths = [int(r.block.n_valid[0]) for r in told]
-    forced = valid(stages(subject, batch), batch, lengths)
-
+    told = tell(subject, slots, turns)
     if "L0" in levels:
-        yield compare("L0", "again", want, emitted(converse(subject, talk)))
-    for order in ([0], [slots // 2], list(range(slots))[::-1]) if "L1" in levels else ():
-        part = Talk([[t[s] for s in order] for t in talk.turns], talk.seeds[order])
-        what = "all, slots reversed" if len(order) > 1 else f"session {order[0]} alone"
-        yield compare("L1", what, emitted(out, order), emitted(converse(subject, part)))
+        again = emitted(converse(subject, told.talk))
+        yield compare("L0", "again", told.emitted, again)
+    if "L1" in levels:
+        yield from _batches(subject, told)
+    if not {"L2", "L3"} & set(levels):
+        return
+    forced = stages(subject, told.batch)
     if "L2" in levels:
-        yield _scored("L2", "one forward", subject, told, None)
-        longest = max(lengths)
-        for width in (1, 5, 16):
-            block = batch.block._replace(n_valid=batch.block.n_valid)
-            if width == 1:  # slow: a part of it is enough
-                block = block._replace(n_valid=np.minimum(block.n_valid, longest // 4))
-            ends = list(map(int, block.n_valid))
-            got = valid(in_blocks(subject, block, width, width), batch, ends)
-            full = stages(subject, batch)
-            yield compare("L2", f"blocks of {width}", valid(full, batch, ends), got)
-    for sizes in (on if on is not None else meshes(cfg)) if "L3" in levels else ():
-        mesh = _mesh(sizes)
-        got = emitted(converse(subject, talk, mesh))
-        yield compare("L3", f"sampled, {_title(sizes)}", want, got)
-        got = valid(stages(subject, batch, mesh), batch, lengths)
-        yield compare("L3", f"forced, {_title(sizes)}", forced, got)
-        if set(sizes) <= {"data", "fsdp"}:
-            grads = gradients(subject, batch, None, slots)
-            got = gradients(subject, batch, mesh, slots)
-            yield compare("L3", f"training step, {_title(sizes)}", grads, got)
+        yield _scored(subject, told.records)
+        yield from _blocks(subject, told, forced)
+    if "L3" in levels:
+        yield from _meshes(subject, told, forced, meshes(subject.cfg) if on is None else on)
 
 
-def _scored(level: str, what: str, subject: Subject, told: list[Record], mesh) -> Row:
-    found = score(subject.params, subject.cfg, told, mesh)
+def _batches(subject: Subject, told: Told) -> Iterator[Row]:
+    slots = len(told.talk.seeds)
+    for order in ([0], [slots // 2], list(range(slots))[::-1]):
+        turns = [[turn[s] for s in order] for turn in told.talk.turns]
+        got = emitted(converse(subject, Talk(turns, told.talk.seeds[order])))
+        what = "all, slots reversed" if len(order) > 1 else f"session {order[0]} alone"
+        want = {name: x[:, order] for name, x in told.emitted.items()}
+        yield compare("L1", what, want, got)
+
+
+def _blocks(subject: Subject, told: Told, forced: Found) -> Iterator[Row]:
+    lengths = told.batch.block.n_valid
+    for width in (1, 5, 16):
+        # One position at a time is slow: a part of it is enough.
+        ends = np.minimum(lengths, lengths.max() // 4) if width == 1 else lengths
+        block = told.batch.block._replace(n_valid=ends)
+        got = valid(in_blocks(subject, block, width, width), told.batch, ends)
+        want = valid(forced, told.batch, ends)
+        yield compare("L2", f"blocks of {width}", want, got)
+
+
+def _meshes(
+    subject: Subject, told: Told, forced: Found, on: Sequence[Mapping[str, int]]
+) -> Iterator[Row]:
+    slots, trained = len(told.talk.seeds), None
+    forced = valid(forced, told.batch)
+    for sizes in on:
+        mesh, name = first_devices(sizes), title(sizes)
+        got = emitted(converse(subject, told.talk, mesh))
+        yield compare("L3", f"sampled, {name}", told.emitted, got)
+        got = valid(stages(subject, told.batch, mesh), told.batch)
+        yield compare("L3", f"forced, {name}", forced, got)
+        if sizes.keys() <= {"data", "fsdp"}:
+            trained = trained or gradients(subject, told.batch, None, slots)
+            got = gradients(subject, told.batch, mesh, slots)
+            yield compare("L3", f"training step, {name}", trained, got)
+
+
+def _scored(subject: Subject, told: list[Record]) -> Row:
+    found = score(subject.params, subject.cfg, told)
     join = lambda parts: np.concatenate([np.asarray(p).reshape(-1) for p in parts])  # noqa: E731
     chosen = [~np.isnan(r.logp) for r in told]
     want = {
@@ -110,4 +140,4 @@ def _scored(level: str, what: str, subject: Subject, told: list[Record], mesh) -
         "log-probabilities": join(s.logp[c] for s, c in zip(found, chosen, strict=True)),
         "voice patches": join(s.patches for s in found),
     }
-    return compare(level, what, want, got)
+    return compare("L2", "one forward", want, got)

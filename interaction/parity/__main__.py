@@ -11,8 +11,12 @@ of every layer, run through the micro-turn; then again
     L3  on other meshes; and a training step's gradients over data and fsdp
     L4  in several processes
 
-and every element is compared by its bits. Exit status 1 when one differs; `--bisect`
-says where each comparison first does.
+and every element is compared by its bits. Exit status 1 when one differs.
+
+    python -m interaction.parity --config=configs/nano.py --bisect reference numerics=fast
+    python -m interaction.parity --config=configs/nano.py --bisect session=3 tensor=2,fsdp=2
+
+shows, stage by stage through a forward of the same sessions, where two settings part.
 """
 
 from __future__ import annotations
@@ -29,7 +33,8 @@ import jax
 from interaction import report
 from interaction.config import ModelConfig
 from interaction.errors import InputError, run_command
-from interaction.parity import DEVICES, LEVELS, Subject, random_subject, run
+from interaction.parallel.mesh import mesh_sizes
+from interaction.parity import DEVICES, LEVELS, Subject, bisect, random_subject, run, tell
 from interaction.parity.processes import compare_processes
 from interaction.settings import load
 
@@ -50,7 +55,9 @@ def _arguments() -> tuple[argparse.Namespace, list[str]]:
     add("--mesh", nargs="+", help="of L3: axis=devices,… each; default: all that divide")
     add("--slots", type=int, default=DEVICES, help="sessions in the batch (8)")
     add("--turns", type=int, default=48, help="micro-turns (48)")
-    add("--bisect", action="store_true", help="show where each comparison first differs")
+    add("--bisect", nargs=2, metavar="SETTING",
+        help="two of: `reference`, numerics=fast, dtype=bfloat16, session=N, blocks=N, "
+        "axis=devices, or several with commas")  # fmt: skip
     add("--report", type=Path)
     return parser.parse_known_args()
 
@@ -69,11 +76,21 @@ def _subject(config: Any, args: argparse.Namespace, dtype: str) -> Subject:
     return Subject(cfg, package.params, package.wave)
 
 
-def _sizes(text: str) -> dict[str, int]:
-    try:
-        return {name: int(n) for name, n in (part.split("=") for part in text.split(","))}
-    except ValueError:
-        raise InputError(f"--mesh {text}: write axis=devices,…, as fsdp=2") from None
+def _bisect(config: Any, args: argparse.Namespace) -> int:
+    a, b = (bisect.setting(text) for text in args.bisect)
+    subject = _subject(config, args, args.dtype[0])
+    batch = tell(subject, args.slots, args.turns).batch
+    print(f"{'stage':36}{'elements':>12}{'differ':>12}{'largest':>12}")
+    found = list(bisect.bisect(subject, batch, a, b))
+    for row in found:
+        print(f"{row.name:36}{row.elements:>12,}{row.differing:>12,}{row.largest:>12.2g}")
+    first = next((row.name for row in found if row.differing), None)
+    print(f"first to differ: {first}" if first else "no bit differs")
+    if args.report:
+        head = report.header("interaction.bisect/1", config.to_dict())
+        rows = [row._asdict() for row in found]
+        report.write_report(args.report, head | {"settings": args.bisect, "rows": rows})
+    return int(first is not None)
 
 
 def main() -> int:
@@ -83,7 +100,9 @@ def main() -> int:
     if os.environ.get("JAX_PLATFORMS", "cpu") == "cpu":
         jax.config.update("jax_num_cpu_devices", max(DEVICES, args.slots))
     config = load(args.config, overrides)
-    on = None if args.mesh is None else [_sizes(text) for text in args.mesh]
+    on = None if args.mesh is None else [mesh_sizes(text) for text in args.mesh]
+    if args.bisect:
+        return _bisect(config, args)
     rows: list[dict[str, Any]] = []
     print(f"{'level':6}{'dtype':10}{'comparison':38}{'elements':>12}{'differ':>10}  first")
     for dtype in args.dtype:
@@ -94,10 +113,9 @@ def main() -> int:
                 found, compare_processes(subject, args.slots, args.turns)
             )
         for row in found:
-            first = row.first if args.bisect or row.differing else None
             print(
                 f"{row.level:6}{dtype:10}{row.what:38}{row.elements:>12,}"
-                f"{row.differing:>10,}  {first or ''}",
+                f"{row.differing:>10,}  {row.first or ''}",
                 flush=True,
             )
             rows.append({"dtype": dtype} | row._asdict())

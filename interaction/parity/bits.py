@@ -26,8 +26,8 @@ def compare(level: str, what: str, want: Found, got: Found) -> Row:
     elements = wrong = 0
     first = None
     for name, x in got.items():
-        n = differing(np.asarray(want[name]), np.asarray(x))
-        elements, wrong = elements + np.asarray(x).size, wrong + n
+        n = differing(want[name], x)
+        elements, wrong = elements + x.size, wrong + n
         if n and first is None:
             first = name
     return Row(level, what, elements, wrong, first)

@@ -1,10 +1,11 @@
-"""Teacher-forced: everything that one forward computes, stage by stage."""
+"""Recorded sessions, teacher-forced: everything that one forward computes, in order."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,78 +13,82 @@ import numpy as np
 from jax.sharding import Mesh
 
 from interaction import model
-from interaction.cache import empty_cache
+from interaction.cache import Cache, empty_cache
 from interaction.config import ModelConfig
 from interaction.grammar import Kind
 from interaction.layers import flow
-from interaction.model import Block
-from interaction.parallel.placement import BY_ROW, of_params, over, place
+from interaction.layers.moe import Routing
+from interaction.model import Block, Output, Seen
+from interaction.parallel.collectives import joined
+from interaction.parallel.placement import BY_ROW, of_params, over, place_params
 from interaction.params import Params
 from interaction.parity.bits import Found
 from interaction.parity.subject import Subject
-from interaction.score import Choices, Draws
+from interaction.score import Batch
+
+BY_HEAD = ("queries", "keys", "values", "mixed")  # axis 2 is divided over `tensor`
 
 
-class Batch(NamedTuple):
-    """Records side by side, and where their voices were drawn [B, O]."""
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Stages:
+    """Named arrays in order of computation, which a dict does not keep through `jit`."""
 
-    block: Block
-    chosen: Choices
-    drawn: Draws
-    seeds: np.ndarray
+    names: tuple[str, ...] = dataclasses.field(metadata={"static": True})
+    arrays: tuple[jax.Array, ...]
+
+    def found(self) -> Found:
+        return dict(zip(self.names, jax.device_get(self.arrays), strict=True))
 
 
 def stages(subject: Subject, batch: Batch, mesh: Mesh | None = None) -> Found:
-    """Everything a teacher-forced forward computes, in order: each layer's stages,
-    logits, flow velocities. [B, T, ...] each."""
-    cfg, params = subject.cfg, subject.params
-    if mesh is not None:
-        params = place(mesh, params, of_params(cfg, mesh))
-    return jax.device_get(_stages(params, batch, cfg=cfg, mesh=mesh))
+    """Everything that a forward computes: each layer's stages, logits, flow velocities.
+    [B, T, ...] each, velocities [B, O, ...]."""
+    params = place_params(subject.params, subject.cfg, mesh)
+    return _stages(params, batch, cfg=subject.cfg, mesh=mesh).found()
 
 
 @functools.partial(jax.jit, static_argnames=("cfg", "mesh"))
-def _stages(params, batch: Batch, *, cfg: ModelConfig, mesh: Mesh | None):
-    def run(params: Params, block: Block, at: jax.Array) -> dict[str, jax.Array]:
+def _stages(params: Params, batch: Batch, *, cfg: ModelConfig, mesh: Mesh | None):
+    def run(params: Params, block: Block, at: jax.Array) -> _Stages:
         params = model.whole(params, cfg)
         out = model.forward(params, cfg, block, capture=True)
-        B, T = block.kind.shape
-        found = _named(params, cfg, block, out, B, T)
+        named = dict(_named(params, cfg, block, out))
         before = jnp.take_along_axis(out.hidden, at[..., None] - 1, axis=1)
         x = jnp.asarray(block.voice)
         cond = flow.condition(params["flow"], cfg, before, x)
         t = jnp.full(x.shape[:-1], 0.5)
-        return found | {"flow velocity": flow.velocity(params["flow"], cfg, cond, t, x)}
+        named["flow velocity"] = flow.velocity(params["flow"], cfg, cond, t, x)
+        return _Stages(tuple(named), tuple(named.values()))
 
-    ins = (of_params(cfg, mesh) if mesh else None, BY_ROW, BY_ROW)
+    ins = (of_params(cfg, mesh), BY_ROW, BY_ROW)
     return over(mesh, run, ins, BY_ROW)(params, batch.block, batch.drawn.at)
 
 
-def _named(params, cfg, block, out: model.Output, B: int, T: int) -> dict[str, jax.Array]:
-    found = {"embedding": model.embed_block(params, cfg, block)}
-    for i, layer in enumerate(out.captures or ()):
-        for name, x in layer.items():
-            if name == "routing":
-                parts = x._asdict() if x is not None else {}
-                x_by = {f"routing {k.split('_')[0]}": v for k, v in parts.items()}
-                x_by = {k: v.reshape(B, T, -1) for k, v in x_by.items()}
-            else:
-                x_by = {name: x}
-            found |= {f"layer {i} {k}": v for k, v in x_by.items()}
-    found["final norm"] = out.hidden
-    return found | {"logits": model.logits(params, cfg, out.hidden)}
+def _named(
+    params: Params, cfg: ModelConfig, block: Block, out: Output
+) -> Iterator[tuple[str, jax.Array]]:
+    yield "embedding", model.embed_block(params, cfg, block)
+    for i, seen in enumerate(out.captures or ()):
+        for name, x in _of_layer(seen, block.kind.shape):
+            yield f"layer {i} {name.replace('_', ' ')}", x
+    yield "final norm", out.hidden
+    yield "logits", model.logits(params, cfg, out.hidden)
+
+
+def _of_layer(seen: Seen, shape: tuple[int, ...]) -> Iterator[tuple[str, jax.Array]]:
+    for name, x in seen._asdict().items():
+        if isinstance(x, Routing):
+            for part, values in x._asdict().items():
+                yield f"routing {part.split('_')[0]}", values.reshape(*shape, -1)
+        elif x is not None:
+            yield name, joined(x, "tensor", 2) if name in BY_HEAD else x
 
 
 def in_blocks(subject: Subject, block: Block, width: int, seed: int) -> Found:
     """`stages` but velocities, in ragged blocks of up to `width` through the cache."""
     cfg = subject.cfg
     B, T = block.kind.shape
-
-    @jax.jit
-    def run(params: Params, part: Block, cache: Any) -> tuple[Any, dict]:
-        out = model.forward(params, cfg, part, cache, capture=True)
-        return out.cache, _named(params, cfg, part, out, B, width)
-
     rng, at = np.random.default_rng(seed), np.zeros(B, int)
     found: Found = {}
     cache = empty_cache(cfg, B, max_block=width)
@@ -95,8 +100,8 @@ def in_blocks(subject: Subject, block: Block, width: int, seed: int) -> Found:
             for name in ("kind", "token", "row")
         }
         part = block._replace(**cut, n_valid=n.astype(np.int32))
-        cache, seen = run(subject.params, part, cache)
-        for name, x in jax.device_get(seen).items():
+        cache, seen = _one_block(subject.params, part, cache, cfg=cfg)
+        for name, x in seen.found().items():
             whole = found.setdefault(name, np.zeros((B, T, *x.shape[2:]), x.dtype))
             for b in range(B):
                 whole[b, at[b] : at[b] + n[b]] = x[b, : n[b]]
@@ -104,11 +109,19 @@ def in_blocks(subject: Subject, block: Block, width: int, seed: int) -> Found:
     return found
 
 
-def valid(found: Found, batch: Batch, lengths: Sequence[int]) -> Found:
-    """Without what lies behind the sessions' ends."""
-    T, cut = batch.block.kind.shape[1], {}
-    voices = [int((kind == Kind.AUDIO_OUT).sum()) for kind in batch.block.kind]
+@functools.partial(jax.jit, static_argnames="cfg")
+def _one_block(params: Params, part: Block, cache: Cache, *, cfg: ModelConfig) -> Any:
+    out = model.forward(params, cfg, part, cache, capture=True)
+    named = dict(_named(params, cfg, part, out))
+    return out.cache, _Stages(tuple(named), tuple(named.values()))
+
+
+def valid(found: Found, batch: Batch, ends: np.ndarray | None = None) -> Found:
+    """Without what lies behind the sessions' ends (by default where they end)."""
+    ends = batch.block.n_valid if ends is None else ends
+    voices = (np.asarray(batch.block.kind) == Kind.AUDIO_OUT).sum(1)
+    cut = {}
     for name, x in found.items():
-        ends = lengths if x.shape[1] == T and "flow" not in name else voices
-        cut[name] = np.concatenate([x[b, :n] for b, n in enumerate(ends)])
+        stops = voices if "flow" in name else ends
+        cut[name] = np.concatenate([x[b, :n] for b, n in enumerate(stops)])
     return cut

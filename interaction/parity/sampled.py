@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ from jax.sharding import Mesh
 from interaction import step
 from interaction.blocks import pack_turn
 from interaction.config import ModelConfig
-from interaction.parallel.placement import BY_ROW, of_params, place
+from interaction.parallel.placement import BY_ROW, place, place_params
 from interaction.parity.bits import Found
 from interaction.parity.subject import Subject, Talk
 from interaction.record import Record, make
@@ -22,9 +21,7 @@ def converse(subject: Subject, talk: Talk, mesh: Mesh | None = None) -> list:
     """Run sessions through the micro-turn. -> (heard, frame) of every turn, on the host.
     All blocks are of the longer size, as a batch with a picture has it."""
     cfg, slots = subject.cfg, len(talk.seeds)
-    params = subject.params
-    if mesh is not None:
-        params = place(mesh, params, of_params(cfg, mesh))
+    params = place_params(subject.params, cfg, mesh)
     state = step.empty_state(cfg, slots, talk.seeds, mesh)
     temperature, out = np.ones(slots, np.float32), []
     for turns in talk.turns:
@@ -51,9 +48,9 @@ def _on_host(tree: Any) -> Any:
     return jax.device_get(tree)
 
 
-def emitted(out: list, slots: Sequence[int] | slice = slice(None)) -> Found:
+def emitted(out: list) -> Found:
     """What sessions emitted, by name: [turns, slots, ...] each."""
-    stack = lambda get: np.stack([get(pair)[slots] for pair in out])  # noqa: E731
+    stack = lambda get: np.stack([get(pair) for pair in out])  # noqa: E731
     return {
         "heard words": stack(lambda p: p[0].token),
         "heard probabilities": stack(lambda p: p[0].probability),

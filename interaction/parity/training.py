@@ -13,10 +13,15 @@ from interaction.parallel.mesh import make_mesh
 from interaction.parallel.placement import EVERYWHERE, of_params, over, place
 from interaction.params import flatten
 from interaction.parity.bits import Found
-from interaction.parity.forced import Batch
 from interaction.parity.subject import Subject
+from interaction.score import Batch
 from interaction.train.losses import Weights
 from interaction.train.state import gradients_of
+
+WEIGHTS = Weights(
+    flow=1.0, heard=1.0, control=1.0, z=1e-4, draws=2, voice_rows=64, t_mean=0.0,
+    previous_drop=0.5, hidden_drop=0.1,
+)  # fmt: skip
 
 
 def gradients(subject: Subject, batch: Batch, mesh: Mesh | None, leaves: int) -> Found:
@@ -37,9 +42,8 @@ def gradients(subject: Subject, batch: Batch, mesh: Mesh | None, leaves: int) ->
     }  # fmt: skip
     shape = (leaves // (d * f), d, f, -1)
     parts = {name: x.reshape(*shape, *x.shape[1:]) for name, x in rows.items()}
-    weights = Weights(1.0, 1.0, 1.0, 1e-4, 2, 64, 0.0, 0.5, 0.1)
     at, by = of_params(cfg, mesh), PartitionSpec(None, "data", "fsdp")
-    part = functools.partial(gradients_of, cfg, weights, leaves, False)
+    part = functools.partial(gradients_of, cfg, WEIGHTS, leaves, False)
     run = over(mesh, part, (at, by, EVERYWHERE), (at, EVERYWHERE, EVERYWHERE))
     grads, metrics, norm = jax.jit(run)(place(mesh, params, at), parts, jax.random.key(3))
     found = {"loss": metrics["loss"], "gradient norm": norm}

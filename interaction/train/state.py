@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from interaction.config import ModelConfig
 from interaction.errors import InputError
 from interaction.ops.sums import tree
 from interaction.parallel.collectives import all_gather, index, total
-from interaction.parallel.mesh import ROWS, TABLE
+from interaction.parallel.mesh import ROWS, TABLE, row_devices
 from interaction.parallel.placement import EVERYWHERE, of_params, over, place
 from interaction.params import Params, Spec, initialise, is_spec
 from interaction.train.losses import Weights, counts, loss
@@ -139,7 +138,7 @@ def _squares(o: ops.Ops, spec: Spec, g: jax.Array) -> jax.Array:
 
 def leaves_of(cfg: ModelConfig, batch_shards: int, mesh: Mesh | None) -> int:
     """Parts of a batch that are summed as a tree: `fast` leaves each device's whole."""
-    devices = math.prod(mesh.shape[axis] for axis in ROWS) if mesh else 1
+    devices = row_devices(mesh)
     if not ops.of(cfg).ordered:
         return devices
     if batch_shards % devices:
@@ -179,7 +178,7 @@ def train_step(
     data, fsdp = (mesh.shape["data"], mesh.shape["fsdp"]) if mesh else (1, 1)
     shape = (leaves // (data * fsdp), data, fsdp, -1)
     parts = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), batch)
-    at = of_params(cfg, mesh) if mesh else None
+    at = of_params(cfg, mesh)
     by = PartitionSpec(None, "data", "fsdp")
     grads, metrics, norm = over(
         mesh,

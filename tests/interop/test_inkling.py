@@ -64,9 +64,9 @@ def test_layers_and_routing_are_the_oracles(imported):
     out = model.forward(package.params, cfg, block, capture=True)
     chosen = []
     for layer, want in zip(out.captures, golden["hidden"], strict=True):
-        assert error(np.asarray(layer["x"]), want) < BOUND
-        if layer["routing"] is not None:
-            chosen.append(np.sort(layer["routing"].chosen_NA, -1))
+        assert error(np.asarray(layer.x), want) < BOUND
+        if layer.routing is not None:
+            chosen.append(np.sort(layer.routing.chosen_NA, -1))
     np.testing.assert_array_equal(np.stack(chosen), golden["chosen"])
 
 
