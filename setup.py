@@ -7,6 +7,7 @@ EXTRAS = {
     "dev": [
         "hypothesis>=6.100",
         "ipykernel>=6.29",
+        "jax[tpu]>=0.10,<0.12",  # to compile for TPUs where there are none
         "mypy>=1.11",
         "nbclient>=0.10",
         "nbformat>=5.10",

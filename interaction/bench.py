@@ -102,6 +102,7 @@ def train_step(config: Any, cfg: ModelConfig) -> tuple[Step, int]:
     """A training step on one batch, again and again; -> (step, its positions)."""
     from interaction.data.pipeline import stack
     from interaction.train import loop
+    from interaction.train.losses import loss_weights
     from interaction.train.optimiser import optimiser
     from interaction.train.state import create
     from interaction.train.state import train_step as update
@@ -110,7 +111,7 @@ def train_step(config: Any, cfg: ModelConfig) -> tuple[Step, int]:
     make, tx = loop.row_maker(config, cfg), optimiser(t)
     batch = stack([make.map(i) for i in range(t.batch)])
     state, key = create(cfg, tx, t.seed), jax.random.key(0)
-    weights = loop.loss_weights(t)
+    weights = loss_weights(t)
 
     def step() -> Any:
         nonlocal state

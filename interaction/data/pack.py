@@ -188,6 +188,25 @@ def pack(dialogue: Dialogue, text: Text, cfg: ModelConfig, shape: Shape) -> Row:
     }
 
 
+def shapes(
+    cfg: ModelConfig, shape: Shape, turns: int
+) -> dict[str, tuple[tuple[int, ...], type]]:
+    """Shape and dtype of what `pack` makes of a dialogue of so many micro-turns."""
+    frames, side = turns * AUDIO_PER_TURN, cfg.patch
+    return {
+        "kind": ((shape.positions,), np.int32),
+        "token": ((shape.positions,), np.int32),
+        "index": ((shape.positions,), np.int32),
+        "n_valid": ((), np.int32),
+        "dmel": ((frames, cfg.mels), np.uint8),
+        "heard": ((frames,), np.int32),
+        "patches": ((shape.patches, 2, side, side, 3), np.float32),
+        "voice": ((shape.audio_out, PATCH_DIM), np.float32),
+        "voice_at": ((shape.audio_out,), np.int32),
+        "voice_first": ((shape.audio_out,), np.bool_),
+    }
+
+
 def _turn_mel(agent: np.ndarray, k: int) -> np.ndarray:
     """Mel of output frame k, which sounds in turn k + 1. -> float32 [4, 320]."""
     start = (k + 1) * TURN_SAMPLES

@@ -41,6 +41,8 @@ from interaction.modality.audio import (
     PATCH_FRAMES,
     SAMPLE_RATE,
 )
+from interaction.ops import invariant
+from interaction.ops.rows import layer_norm, matmul
 
 WIDTH = 192
 HIDDEN = 384
@@ -107,13 +109,11 @@ def init(key: jax.Array) -> Params:
 
 
 def _norm(p: Params, x_TD: jax.Array) -> jax.Array:
-    x_TD = x_TD - x_TD.mean(-1, keepdims=True)
-    x_TD = x_TD * lax.rsqrt(jnp.square(x_TD).mean(-1, keepdims=True) + 1e-6)
-    return x_TD * p["scale"] + p["bias"]
+    return layer_norm(invariant, x_TD, 1e-6) * p["scale"] + p["bias"]
 
 
 def _linear(p: Params, x_TD: jax.Array) -> jax.Array:
-    return x_TD @ p["kernel"] + p["bias"]
+    return matmul(invariant, x_TD, p["kernel"]) + p["bias"]
 
 
 def _block(p: Params, tail_KD: jax.Array, x_TD: jax.Array) -> tuple:
@@ -221,7 +221,7 @@ def stream(params: Params, state: State, mel_TM: jax.Array) -> tuple:
     hiss = jnp.fft.rfft(_noise(frame_T))
 
     a, b = _envelope_map()
-    envelope = mel_TM @ a + b
+    envelope = matmul(invariant, mel_TM, jnp.asarray(a)) + b
     ln10 = np.float32(math.log(10.0))
     voice = jnp.exp(ln10 * (envelope + DELTA * jnp.tanh(harmonic / DELTA)))
     voice = voice * lax.stop_gradient(jax.nn.sigmoid(voicing_T))[:, None]

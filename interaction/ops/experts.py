@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 
 from interaction.errors import InputError
-from interaction.ops import fast, invariant
 from interaction.ops.sums import tree
 from interaction.parallel.collectives import index, summed, total
 
@@ -148,57 +147,9 @@ def grouped(ops, x_ND, chosen_NA, weight_NA, held: Experts) -> jax.Array:
     order = jnp.argsort(expert, stable=True)
     sizes = jnp.bincount(expert, length=X + 1)[:X].astype(jnp.int32)
     rows, w = x_ND[order // A], weight[order, None]
-    form = _tiles if ops.ordered else _ragged
-    out = form(rows, w, sizes, held)[jnp.argsort(order, stable=True)]
+    gate, up, down = held
+    dot = lambda x, part: ops.grouped(x, part, sizes)  # noqa: E731
+    h = _hidden(ops, dot(rows, gate), dot(rows, up), w, x_ND.dtype)
+    out = dot(h, down).astype(jnp.float32)[jnp.argsort(order, stable=True)]
     out = jnp.where(mine[..., None], out.reshape(N, A, D), 0.0)
     return _by_prefix(out, chosen, _bits(X))
-
-
-def _ragged(rows_MD: jax.Array, w_M1: jax.Array, sizes_X: jax.Array, held: Experts):
-    """Rows sorted by expert, `sizes` of each, through their expert. float32 [M, D]."""
-    gate, up, down = held
-    dot = lambda x, w: jax.lax.ragged_dot(x, w, sizes_X)  # noqa: E731
-    h = _hidden(fast, dot(rows_MD, gate), dot(rows_MD, up), w_M1, rows_MD.dtype)
-    return dot(h, down).astype(jnp.float32)
-
-
-@jax.custom_vjp
-def _tiles(rows_MD: jax.Array, w_M1: jax.Array, sizes_X: jax.Array, held: Experts):
-    """`_ragged` in tiles of `TILE` rows of one expert, as many as there are. A tile's
-    rows past its expert's last are overwritten by the next expert's first tile."""
-    ops = invariant
-    M, D = rows_MD.shape
-    ends = jnp.cumsum(sizes_X)
-    tiles = -(-sizes_X // TILE)
-    last_tile = jnp.cumsum(tiles)
-    pad = lambda x: jnp.pad(x, ((0, TILE), (0, 0)))  # noqa: E731
-    rows, w = pad(rows_MD), pad(w_M1)
-
-    def one(t: jax.Array, out: jax.Array) -> jax.Array:
-        e = jnp.searchsorted(last_tile, t, side="right")
-        at = ends[e] - sizes_X[e] + (t - last_tile[e] + tiles[e]) * TILE
-        x = jax.lax.dynamic_slice_in_dim(rows, at, TILE)
-        gate, up, down = (
-            jax.lax.dynamic_index_in_dim(part, e, 0, keepdims=False) for part in held
-        )
-        weight = jax.lax.dynamic_slice_in_dim(w, at, TILE)
-        h = _hidden(ops, ops.product(x, gate), ops.product(x, up), weight, x.dtype)
-        y = ops.product(h, down).astype(jnp.float32)
-        return jax.lax.dynamic_update_slice_in_dim(out, y, at, 0)
-
-    out = jnp.zeros((M + TILE, D), jnp.float32)
-    return jax.lax.fori_loop(0, last_tile[-1], one, out)[:M]
-
-
-def _tiles_forward(rows_MD, w_M1, sizes_X, held):
-    return _tiles(rows_MD, w_M1, sizes_X, held), (rows_MD, w_M1, sizes_X, held)
-
-
-def _tiles_backward(kept, g):
-    rows, w, sizes, held = kept
-    _, pull = jax.vjp(lambda r, w, h: _ragged(r, w, sizes, h), rows, w, held)
-    d_rows, d_w, d_held = pull(g)
-    return d_rows, d_w, None, d_held
-
-
-_tiles.defvjp(_tiles_forward, _tiles_backward)

@@ -9,7 +9,7 @@ from interaction.parallel.collectives import xla_all_reduce as all_reduce
 from interaction.parallel.collectives import xla_reduce_scatter as reduce_scatter
 
 __all__ = [
-    "all_reduce", "cast", "ordered", "parts", "product", "product_turned",
+    "all_reduce", "cast", "grouped", "ordered", "parts", "product", "product_turned",
     "reduce_scatter", "row_max", "row_sum", "split",
 ]  # fmt: skip
 
@@ -23,6 +23,10 @@ def product(x: jax.Array, w: jax.Array) -> jax.Array:
 
 def product_turned(x: jax.Array, w: jax.Array) -> jax.Array:
     return x @ jnp.swapaxes(w, -1, -2)
+
+
+def grouped(x_MK: jax.Array, w_XKN: jax.Array, sizes_X: jax.Array) -> jax.Array:
+    return jax.lax.ragged_dot(x_MK, w_XKN, sizes_X)
 
 
 def row_sum(x: jax.Array) -> jax.Array:

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from interaction.errors import InputError
-from interaction.ops.products import product, product_turned
-from interaction.ops.sums import row_max, row_sum
+from interaction.ops.products import grouped, product, product_turned, row_max
+from interaction.ops.sums import row_sum
 from interaction.parallel.collectives import tree_all_reduce as all_reduce
 from interaction.parallel.collectives import tree_reduce_scatter as reduce_scatter
 
 __all__ = [
-    "all_reduce", "cast", "ordered", "parts", "product", "product_turned",
+    "all_reduce", "cast", "grouped", "ordered", "parts", "product", "product_turned",
     "reduce_scatter", "row_max", "row_sum", "split",
 ]  # fmt: skip
 

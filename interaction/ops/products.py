@@ -1,154 +1,145 @@
-"""Matrix products whose bits do not depend on shapes.
+"""Matrix products and row sums whose bits do not depend on shapes, on any platform.
 
-A product has one defined value: for every output element, a chain of fused multiply-adds
-in float32 over k in order, from zero, begun anew every `BLOCK` terms; the blocks are added
-in order. So a row's result cannot depend on the rows beside it, on how many columns a
-device holds, or on how a stream was cut into blocks.
-
-XLA's CPU kernels follow that chain for some shapes (measured on jax 0.10.2 to 0.12, AVX2,
-in `tests/ops/test_products.py`): `_in_order` brings every product into one of them, at
-the speed of an ordinary product. A probe compares the kernels with the definition once a
-process; where they differ, `chain` computes the definition itself, slowly.
+So a row's result cannot depend on the rows beside it, on how many columns a device holds,
+or on how a stream was cut into blocks. What the value is differs by platform: `cpu`, `tpu`
+and `gpu` each fix one order; this is the one place that chooses between them. Gradients
+are ordinary ones on CPUs, where a step's shapes are the same on every mesh and programs
+for one device and for several have the same products; elsewhere they are pinned too.
 """
 
 from __future__ import annotations
 
 import functools
-import warnings
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-BLOCK = 512  # terms of a chain: kernels split longer sums as they like
-LANES = 16  # columns: kernels take other paths for a rest of fewer
-FEW = 64  # rows below which a large right side makes kernels split the sum
-LARGE = 32_768  # elements of a right side from which they do
+from interaction.ops import cpu, gpu, tpu
+
+BLOCK = 512  # terms of a row sum that a platform adds at once
 
 
-def chain(x: jax.Array, w: jax.Array) -> jax.Array:
-    """The definition, as a loop over k of elementwise multiply-adds, which compilers
-    fuse for every shape alike. float32 [..., M, K] @ [..., K, N] -> [..., M, N]."""
-
-    def add(k: jax.Array, acc: jax.Array) -> jax.Array:
-        column = jax.lax.dynamic_slice_in_dim(x, k, 1, -1)
-        return acc + column * jax.lax.dynamic_slice_in_dim(w, k, 1, -2)
-
-    shape = (*x.shape[:-1], w.shape[-1])
-    return jax.lax.fori_loop(0, x.shape[-1], add, jnp.zeros(shape, jnp.float32))
+# Traced once a shape, for all platforms, and inlined.
+_once = functools.partial(jax.jit, inline=True)
 
 
-def _dot(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
-    return x @ (jnp.swapaxes(w, -1, -2) if turned else w)
+def _by_platform(*args: jax.Array, on_cpu: Callable, on_tpu: Callable, on_gpu: Callable,
+                 elsewhere: Callable) -> jax.Array:  # fmt: skip
+    return jax.lax.platform_dependent(
+        *args, cpu=on_cpu, tpu=on_tpu, cuda=on_gpu, rocm=on_gpu, default=elsewhere
+    )
 
 
-def _padded(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
-    """A product of which a part is used: XLA must not compute that part alone."""
-    return jax.lax.optimization_barrier(_dot(x, w, turned))
-
-
-def _in_order(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
-    """A product in shapes whose kernels follow the chain. With `turned`, w is [N, K]."""
-    M, K = x.shape[-2:]
-    axis = w.ndim - (2 if turned else 1)
-    N = w.shape[axis]
-    if turned and M == 1:  # a dot of two contiguous rows is summed in lanes
-        twice = jax.lax.optimization_barrier(jnp.repeat(x, 2, axis=-2))
-        return jax.lax.optimization_barrier(_in_order(twice, w, turned))[..., :1, :]
-    whole = N // LANES * LANES
-    width = whole
-    if M < FEW and K * N > LARGE:
-        width = max(LARGE // K // LANES, 1) * LANES
-    cut = lambda a, b: jax.lax.slice_in_dim(w, a, b, axis=axis)  # noqa: E731
-    starts = range(0, whole, width) if whole else ()
-    parts = [_dot(x, cut(a, min(a + width, whole)), turned) for a in starts]
-    if whole < N:
-        pad = [(0, 0)] * w.ndim
-        pad[axis] = (0, whole + LANES - N)
-        parts.append(_padded(x, jnp.pad(cut(whole, N), pad), turned)[..., : N - whole])
-    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, -1)
-
-
-def expected(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """One chain by numpy: float32 [M, K] @ [K, N]. A product of two float32 is exact in
-    float64, so that rounding the sum is the fused multiply-add (but for double rounding,
-    about once in 2^29)."""
-    acc = np.zeros((len(x), w.shape[1]), np.float32)
-    wide_x, wide_w = x.astype(np.float64), w.astype(np.float64)
-    for k in range(x.shape[1]):
-        acc = (wide_x[:, k, None] * wide_w[k] + acc).astype(np.float32)
-    return acc
-
-
-@functools.cache
-def kernels_follow() -> bool:
-    """Whether this machine's CPU kernels give the defined value, tried once on shapes of
-    every class."""
-    rng = np.random.default_rng(0)
-    with jax.ensure_compile_time_eval():
-        for M, K, N in ((1, 48, 64), (1, 512, 80), (2, 512, 16), (17, 192, 192),
-                        (63, 320, 137), (64, 512, 144), (300, 512, 640)):  # fmt: skip
-            x = rng.standard_normal((M, K), np.float32)
-            w = rng.standard_normal((K, N), np.float32)
-            want = expected(x, w)
-            for turned in (False, True):
-                right = np.ascontiguousarray(w.T) if turned else w
-                got = jax.jit(_in_order, static_argnums=2)(x, right, turned)
-                if (np.asarray(got) != want).any():
-                    warnings.warn(
-                        f"this CPU's kernels sum a [{M}, {K}] x [{K}, {N}] product in "
-                        "another order: invariant numerics go the slow way here",
-                        stacklevel=2,
-                    )
-                    return False
-    return True
-
-
+@functools.partial(_once, static_argnames="turned")
 def _forward(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
-    x, w = x.astype(jnp.float32), w.astype(jnp.float32)
-    K, axis = x.shape[-1], w.ndim - (1 if turned else 2)
-
-    def by_kernel(x: jax.Array, w: jax.Array) -> jax.Array:
-        return _in_order(x, w, turned)
-
-    def by_chain(x: jax.Array, w: jax.Array) -> jax.Array:
-        return chain(x, jnp.swapaxes(w, -1, -2) if turned else w)
-
-    follow = kernels_follow()
-    total = None
-    for a in range(0, K, BLOCK):
-        b = min(a + BLOCK, K)
-        part = jax.lax.platform_dependent(
-            jax.lax.slice_in_dim(x, a, b, axis=x.ndim - 1),
-            jax.lax.slice_in_dim(w, a, b, axis=axis),
-            cpu=by_kernel if follow else by_chain,
-            default=by_chain,
-        )
-        total = part if total is None else total + part
-    assert total is not None  # K is at least 1
-    return total
+    return _by_platform(
+        x,
+        w,
+        on_cpu=lambda x, w: cpu.product(x, w, turned),
+        on_tpu=lambda x, w: tpu.product(x, w, turned),
+        on_gpu=lambda x, w: gpu.product(x, w, turned),
+        elsewhere=lambda x, w: cpu.defined(x, w, turned),
+    )
 
 
-def _with_ordinary_gradient(turned: bool):
+def _pinned_gradient(
+    multiply: Callable, turned: bool, x: jax.Array, w: jax.Array, g: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    g = g.astype(x.dtype)
+    flip = lambda a: jnp.swapaxes(a, -1, -2)  # noqa: E731
+    dx = multiply(g, w, not turned)
+    dw = multiply(flip(g), x, False) if turned else multiply(flip(x), g, False)
+    return dx.astype(x.dtype), dw.astype(w.dtype)
+
+
+def _ordinary_gradient(
+    turned: bool, x: jax.Array, w: jax.Array, g: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    dtype = jnp.result_type(x, w)
+    dot = lambda x, w: cpu.dot(x, w, turned).astype(dtype)  # noqa: E731
+    return jax.vjp(dot, x, w)[1](g.astype(dtype))
+
+
+def _with_gradient(turned: bool) -> Callable[[jax.Array, jax.Array], jax.Array]:
     @jax.custom_vjp
     def op(x: jax.Array, w: jax.Array) -> jax.Array:
         return _forward(x, w, turned)
 
-    def forward(x, w):
-        return op(x, w), (x, w)
+    def backward(kept: tuple, g: jax.Array) -> tuple[jax.Array, jax.Array]:
+        ordinary = functools.partial(_ordinary_gradient, turned)
+        return _by_platform(
+            *kept,
+            g,
+            on_cpu=ordinary,
+            on_tpu=functools.partial(_pinned_gradient, tpu.product, turned),
+            on_gpu=functools.partial(_pinned_gradient, gpu.product, turned),
+            elsewhere=ordinary,
+        )
 
-    def backward(kept, g):
-        x, w = kept
-        dtype = jnp.result_type(x, w)
-        _, pull = jax.vjp(lambda x, w: _dot(x, w, turned).astype(dtype), x, w)
-        return pull(g.astype(dtype))
-
-    op.defvjp(forward, backward)
+    op.defvjp(lambda x, w: (op(x, w), (x, w)), backward)
     return op
 
 
-product = _with_ordinary_gradient(turned=False)
+product = _with_gradient(turned=False)
 """[..., M, K] @ [..., K, N] -> float32 [..., M, N]; leading axes are the same."""
 
-product_turned = _with_ordinary_gradient(turned=True)
+product_turned = _with_gradient(turned=True)
 """[..., M, K] @ [..., N, K]^T -> float32 [..., M, N]; leading axes are the same."""
+
+
+@jax.custom_vjp
+def grouped(x_MK: jax.Array, w_XKN: jax.Array, sizes_X: jax.Array) -> jax.Array:
+    """Rows sorted by group, `sizes` of each, times their group's matrix. A row gets the
+    bits that `product` gives it. -> float32 [M, N]; rows behind the last group get
+    anything, and no gradient."""
+    return _by_platform(
+        x_MK, w_XKN, sizes_X,
+        on_cpu=cpu.grouped, on_tpu=tpu.grouped, on_gpu=gpu.grouped, elsewhere=cpu.grouped,
+    )  # fmt: skip
+
+
+def _ordinary_grouped(x, w, sizes, g):
+    dtype = jnp.result_type(x, w)
+    dot = lambda x, w: jax.lax.ragged_dot(x, w, sizes).astype(dtype)  # noqa: E731
+    return jax.vjp(dot, x, w)[1](g.astype(dtype))
+
+
+def _pinned_grouped(platform, x, w, sizes, g):
+    g = jnp.where((jnp.arange(len(x)) < sizes.sum())[:, None], g.astype(x.dtype), 0)
+    dx = platform.grouped(g, jnp.swapaxes(w, 1, 2), sizes)
+    return dx.astype(x.dtype), platform.grouped_outer(x, g, sizes).astype(w.dtype)
+
+
+def _grouped_backward(kept: tuple, g: jax.Array) -> tuple:
+    dx, dw = _by_platform(
+        *kept,
+        g,
+        on_cpu=_ordinary_grouped,
+        on_tpu=functools.partial(_pinned_grouped, tpu),
+        on_gpu=functools.partial(_pinned_grouped, gpu),
+        elsewhere=_ordinary_grouped,
+    )
+    return dx, dw, None
+
+
+grouped.defvjp(lambda x, w, sizes: (grouped(x, w, sizes), (x, w, sizes)), _grouped_backward)
+
+
+@_once
+def block_sum(x_MN: jax.Array) -> jax.Array:
+    """Sums of rows of up to `BLOCK` terms. float32 [M, N] -> [M, 1]. No gradient: see
+    `sums.row_sum`."""
+    return _by_platform(
+        x_MN, on_cpu=cpu.row_sum, on_tpu=tpu.row_sum, on_gpu=gpu.row_sum,
+        elsewhere=lambda x: cpu.defined(x, jnp.ones((x.shape[1], 1)), False),
+    )  # fmt: skip
+
+
+@_once
+def row_max(x: jax.Array) -> jax.Array:
+    """Largest of the last axis, which stays as 1."""
+    ordinary = lambda x: x.max(-1, keepdims=True)  # noqa: E731
+    return _by_platform(
+        x, on_cpu=cpu.row_max, on_tpu=ordinary, on_gpu=ordinary, elsewhere=ordinary
+    )

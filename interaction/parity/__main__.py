@@ -17,6 +17,11 @@ and every element is compared by its bits. Exit status 1 when one differs.
     python -m interaction.parity --config=configs/nano.py --bisect session=3 tensor=2,fsdp=2
 
 shows, stage by stage through a forward of the same sessions, where two settings part.
+
+    python -m interaction.parity --config=configs/nano.py --topology v5p:2x2x1 v6e:2x2
+
+compiles training and serving for TPUs that need not be here, and reads in the compiled
+programs that every sum is in pinned blocks, and no collective reorders one.
 """
 
 from __future__ import annotations
@@ -34,7 +39,16 @@ from interaction import report
 from interaction.config import ModelConfig
 from interaction.errors import InputError, run_command
 from interaction.parallel.mesh import mesh_sizes
-from interaction.parity import DEVICES, LEVELS, Subject, bisect, random_subject, run, tell
+from interaction.parity import (
+    DEVICES,
+    LEVELS,
+    Subject,
+    bisect,
+    random_subject,
+    run,
+    tell,
+    title,
+)
 from interaction.parity.processes import compare_processes
 from interaction.settings import load
 
@@ -58,13 +72,18 @@ def _arguments() -> tuple[argparse.Namespace, list[str]]:
     add("--bisect", nargs=2, metavar="SETTING",
         help="two of: `reference`, numerics=fast, dtype=bfloat16, session=N, blocks=N, "
         "axis=devices, or several with commas")  # fmt: skip
+    add("--topology", nargs="+", help="TPUs such as v5p:2x2x1; --mesh: one, on them")
     add("--report", type=Path)
     return parser.parse_known_args()
 
 
-def _subject(config: Any, args: argparse.Namespace, dtype: str) -> Subject:
+def _subject_config(config: Any, args: argparse.Namespace, dtype: str) -> ModelConfig:
     cfg = ModelConfig.from_mapping(config.model.to_dict())
-    cfg = dataclasses.replace(cfg, dtype=dtype, numerics=args.numerics)
+    return dataclasses.replace(cfg, dtype=dtype, numerics=args.numerics)
+
+
+def _subject(config: Any, args: argparse.Namespace, dtype: str) -> Subject:
+    cfg = _subject_config(config, args, dtype)
     if not args.checkpoint:
         return random_subject(cfg)
     from interaction.package import open_package
@@ -93,6 +112,37 @@ def _bisect(config: Any, args: argparse.Namespace) -> int:
     return int(first is not None)
 
 
+def _pods(config: Any, args: argparse.Namespace) -> int:
+    from interaction.parity.pods import compile_all, faults
+
+    cfg = _subject_config(config, args, "bfloat16")
+    sizes = mesh_sizes(args.mesh[0]) if args.mesh else {"fsdp": 2, "tensor": 2}
+    rows, bad = [], 0
+    for topology in args.topology:
+        programs = {}
+        for name, program in compile_all(config, cfg, topology, sizes, args.slots):
+            programs[name] = program
+            print(f"{topology} {title(sizes)} {name}", flush=True)
+            for kernel, n in program.kernels.items():
+                units = ", ".join(sorted(program.units[kernel]))
+                print(f"  {kernel:20}{n:6}  {units}")
+            for kind, n in program.collectives.items():
+                print(f"  {kind:20}{n:6}")
+            print(f"  {'left to XLA':20}{len(program.products):6} products, "
+                  f"{len(program.sums)} sums", flush=True)  # fmt: skip
+            units = {kernel: sorted(u) for kernel, u in program.units.items()}
+            rows.append(program._asdict() | {
+                "topology": topology, "program": name, "units": units
+            })  # fmt: skip
+        found = faults(programs)
+        bad += len(found)
+        print("\n".join(f"FAULT {fault}" for fault in found) or "no fault", flush=True)
+    if args.report:
+        head = report.header("interaction.pods/1", config.to_dict())
+        report.write_report(args.report, head | {"mesh": sizes, "rows": rows})
+    return int(bad > 0)
+
+
 def main() -> int:
     args, overrides = _arguments()
     if args.slots < 1 or args.turns < 2 * args.slots:
@@ -103,6 +153,8 @@ def main() -> int:
     on = None if args.mesh is None else [mesh_sizes(text) for text in args.mesh]
     if args.bisect:
         return _bisect(config, args)
+    if args.topology:
+        return _pods(config, args)
     rows: list[dict[str, Any]] = []
     print(f"{'level':6}{'dtype':10}{'comparison':38}{'elements':>12}{'differ':>10}  first")
     for dtype in args.dtype:

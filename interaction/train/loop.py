@@ -25,7 +25,7 @@ from interaction.package import SOURCE, locate, open_package, tokenizer_path
 from interaction.parallel.mesh import AXES, make_mesh
 from interaction.params import flatten
 from interaction.train.checkpoint import Checkpoints
-from interaction.train.losses import Weights
+from interaction.train.losses import loss_weights
 from interaction.train.media import Media
 from interaction.train.metrics import Metrics
 from interaction.train.optimiser import optimiser
@@ -59,20 +59,6 @@ def run_mesh(train: ConfigDict) -> Mesh | None:
         return make_mesh(**sizes)
     except TypeError:
         raise InputError(f"train.mesh has {sorted(sizes)}; its axes are {AXES}") from None
-
-
-def loss_weights(train: ConfigDict) -> Weights:
-    return Weights(
-        flow=train.flow_weight,
-        heard=train.heard_weight,
-        control=train.control_weight,
-        z=train.z_loss,
-        draws=train.flow_draws,
-        voice_rows=train.flow_rows,
-        t_mean=train.flow_t_mean,
-        previous_drop=train.flow_previous_drop,
-        hidden_drop=train.flow_hidden_drop,
-    )
 
 
 def make_workdir(workdir: Path, config: ConfigDict) -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from interaction import model, ops
 from interaction.config import ModelConfig
@@ -29,6 +30,21 @@ class Weights(NamedTuple):
     t_mean: float  # t ~ sigmoid(N(t_mean, 1)); t = 0 is noise
     previous_drop: float  # how often the head must do without the patch before
     hidden_drop: float  # how often without the hidden state (for guidance)
+
+
+def loss_weights(train: ConfigDict) -> Weights:
+    """Those of a config's `train`."""
+    return Weights(
+        flow=train.flow_weight,
+        heard=train.heard_weight,
+        control=train.control_weight,
+        z=train.z_loss,
+        draws=train.flow_draws,
+        voice_rows=train.flow_rows,
+        t_mean=train.flow_t_mean,
+        previous_drop=train.flow_previous_drop,
+        hidden_drop=train.flow_hidden_drop,
+    )
 
 
 Counts = dict[str, jax.Array]

@@ -35,16 +35,19 @@ def create(cfg: ModelConfig, tx: optax.GradientTransformation, seed: int) -> Tra
     return TrainState(jnp.int32(0), params, tx.init(params))
 
 
-def on_mesh(state: TrainState, cfg: ModelConfig, mesh: Mesh | None) -> TrainState:
-    """The state, divided over a mesh: the optimiser's moments as their parameters are."""
-    if mesh is None:
-        return state
+def partitions(state: TrainState, cfg: ModelConfig, mesh: Mesh) -> TrainState:
+    """Where a state's arrays live: the optimiser's moments as their parameters do."""
     at = of_params(cfg, mesh)
     moments = lambda x: isinstance(x, dict) and x.keys() == state.params.keys()  # noqa: E731
     where = jax.tree.map(
         lambda x: at if moments(x) else EVERYWHERE, state.opt, is_leaf=moments
     )
-    return place(mesh, state, TrainState(EVERYWHERE, at, where))  # type: ignore[arg-type]
+    return TrainState(EVERYWHERE, at, where)  # type: ignore[arg-type]
+
+
+def on_mesh(state: TrainState, cfg: ModelConfig, mesh: Mesh | None) -> TrainState:
+    """The state, divided over a mesh."""
+    return state if mesh is None else place(mesh, state, partitions(state, cfg, mesh))
 
 
 def _balance(params: Params, cfg: ModelConfig, load_LX: jax.Array, rate: float) -> Params:

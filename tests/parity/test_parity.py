@@ -17,7 +17,7 @@ import pytest
 from interaction import parity, score
 from interaction.config import ModelConfig
 from interaction.layers import conv, moe
-from interaction.ops import invariant, products
+from interaction.ops import cpu, invariant
 from interaction.parity.bits import compare
 from interaction.parity.forced import in_blocks, stages, valid
 from interaction.parity.sampled import converse, records
@@ -113,8 +113,8 @@ def unaligned(monkeypatch):
 
 
 def unpadded(monkeypatch):
-    monkeypatch.setattr(products, "_in_order", products._dot)
-    monkeypatch.setattr(products, "kernels_follow", lambda: True)
+    monkeypatch.setattr(cpu, "_in_order", cpu.dot)
+    monkeypatch.setattr(cpu, "kernels_follow", lambda: True)
 
 
 def one_too_far(monkeypatch):

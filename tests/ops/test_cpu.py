@@ -1,4 +1,4 @@
-"""Products and sums have their defined value, for every shape."""
+"""On CPUs products and sums have their defined value, for every shape."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interaction.ops import products, sums
+from interaction.ops import cpu, products, sums
 
 SHAPES = [(192, 640), (512, 192), (1280, 192), (192, 9), (192, 1205), (16, 256), (3, 5)]
 
@@ -22,15 +22,15 @@ def arrays(seed: int, *shapes: tuple[int, ...]) -> list[np.ndarray]:
 def defined(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Blocks of the chain, added in order."""
     total = None
-    for a in range(0, x.shape[1], products.BLOCK):
-        b = a + products.BLOCK
-        part = products.expected(x[:, a:b], w[a:b])
+    for a in range(0, x.shape[1], cpu.BLOCK):
+        b = a + cpu.BLOCK
+        part = cpu.expected(x[:, a:b], w[a:b])
         total = part if total is None else total + part
     return total
 
 
 def test_this_machine_takes_the_fast_way():
-    assert products.kernels_follow()
+    assert cpu.kernels_follow()
 
 
 @pytest.mark.parametrize(("K", "N"), SHAPES)
@@ -46,24 +46,24 @@ def test_rows_have_their_value_in_any_number(K, N):
 
 def test_the_definition_written_as_a_loop_is_the_same():
     x, w = arrays(1, (9, 64), (64, 33))
-    assert (np.asarray(jax.jit(products.chain)(x, w)) == products.expected(x, w)).all()
+    assert (np.asarray(jax.jit(cpu.chain)(x, w)) == cpu.expected(x, w)).all()
 
 
 def test_without_such_kernels_the_slow_way_gives_the_same(monkeypatch):
     x, w = arrays(2, (5, 700), (700, 40))
     want = jax.jit(products.product)(x, w)
-    monkeypatch.setattr(products, "kernels_follow", lambda: False)
+    monkeypatch.setattr(cpu, "kernels_follow", lambda: False)
     got = jax.jit(lambda x, w: products.product(x, w))(x, w)
     assert (got == want).all()
 
 
 def test_other_kernels_are_noticed(monkeypatch):
-    monkeypatch.setattr(products, "_in_order", products._dot)
-    products.kernels_follow.cache_clear()
+    monkeypatch.setattr(cpu, "_in_order", cpu.dot)
+    cpu.kernels_follow.cache_clear()
     with pytest.warns(UserWarning, match="in another order"):
-        assert not products.kernels_follow()
+        assert not cpu.kernels_follow()
     monkeypatch.undo()
-    products.kernels_follow.cache_clear()
+    cpu.kernels_follow.cache_clear()
 
 
 @settings(max_examples=12, deadline=None)
@@ -85,8 +85,31 @@ def test_gradients_are_those_of_a_product():
 @pytest.mark.parametrize("n", [1, 5, 16, 17, 192, 512, 513, 5000])
 def test_row_sums_and_maxima(n):
     (x,) = arrays(4, (40, n))
-    total, top = jax.jit(sums.row_sum)(x), jax.jit(sums.row_max)(x)
+    total, top = jax.jit(sums.row_sum)(x), jax.jit(products.row_max)(x)
     np.testing.assert_allclose(total[:, 0], x.sum(1, dtype=np.float64), atol=2e-3)
     assert (np.asarray(top)[:, 0] == x.max(1)).all()
     for rows in (1, 3):
         assert (jax.jit(sums.row_sum)(x[:rows]) == total[:rows]).all()
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=6), st.integers(0, 5))
+def test_grouped_rows_are_those_of_products(sizes, rest):
+    """Rows behind the last group may hold anything."""
+    x, w = arrays(len(sizes), (sum(sizes) + rest + 1, 24), (len(sizes), 24, 18))
+    got = jax.jit(products.grouped)(x, w, np.array(sizes, np.int32))
+    at = 0
+    for group, n in enumerate(sizes):
+        want = jax.jit(products.product)(x[at : at + n], w[group]) if n else ()
+        assert (np.asarray(got[at : at + n]) == np.asarray(want).reshape(n, 18)).all()
+        at += n
+
+
+def test_grouped_gradients_are_those_of_products():
+    x, w = arrays(6, (40, 24), (3, 24, 18))
+    sizes, group = np.array([25, 0, 15], np.int32), np.repeat([0, 2], [25, 15])
+    mine = lambda x, w: (products.grouped(x, w, sizes) ** 2).sum()  # noqa: E731
+    plain = lambda x, w: (jnp.einsum("mk,mkn->mn", x, w[group]) ** 2).sum()  # noqa: E731
+    pairs = zip(jax.grad(mine, (0, 1))(x, w), jax.grad(plain, (0, 1))(x, w), strict=True)
+    for got, want in pairs:
+        np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-3)

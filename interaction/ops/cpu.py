@@ -1,0 +1,164 @@
+"""Products and row sums in one order on CPUs, by XLA's own kernels.
+
+A product has one defined value here: for every output element, a chain of fused
+multiply-adds in float32 over k in order, from zero, begun anew every `BLOCK` terms; the
+blocks are added in order.
+
+XLA's CPU kernels follow that chain for some shapes (measured on jax 0.10.2 to 0.12, AVX2,
+in `tests/ops/test_cpu.py`): `_in_order` brings every product into one of them, at the
+speed of an ordinary product. A probe compares the kernels with the definition once a
+process; where they differ, `chain` computes the definition itself, slowly.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from interaction.ops.groups import align
+
+BLOCK = 512  # terms of a chain: kernels split longer sums as they like
+LANES = 16  # columns: kernels take other paths for a rest of fewer
+FEW = 64  # rows below which a large right side makes kernels split the sum
+LARGE = 32_768  # elements of a right side from which they do
+TILE = 16  # rows of one group that `grouped` multiplies together
+
+
+def chain(x: jax.Array, w: jax.Array) -> jax.Array:
+    """The definition, as a loop over k of elementwise multiply-adds, which compilers
+    fuse for every shape alike. float32 [..., M, K] @ [..., K, N] -> [..., M, N]."""
+
+    def add(k: jax.Array, acc: jax.Array) -> jax.Array:
+        column = jax.lax.dynamic_slice_in_dim(x, k, 1, -1)
+        return acc + column * jax.lax.dynamic_slice_in_dim(w, k, 1, -2)
+
+    shape = (*x.shape[:-1], w.shape[-1])
+    return jax.lax.fori_loop(0, x.shape[-1], add, jnp.zeros(shape, jnp.float32))
+
+
+def dot(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
+    return x @ (jnp.swapaxes(w, -1, -2) if turned else w)
+
+
+def _padded(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
+    """A product of which a part is used: XLA must not compute that part alone."""
+    return jax.lax.optimization_barrier(dot(x, w, turned))
+
+
+def _in_order(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
+    """A product in shapes whose kernels follow the chain. With `turned`, w is [N, K]."""
+    M, K = x.shape[-2:]
+    axis = w.ndim - (2 if turned else 1)
+    N = w.shape[axis]
+    if turned and M == 1:  # a dot of two contiguous rows is summed in lanes
+        twice = jax.lax.optimization_barrier(jnp.repeat(x, 2, axis=-2))
+        return jax.lax.optimization_barrier(_in_order(twice, w, turned))[..., :1, :]
+    whole = N // LANES * LANES
+    width = whole
+    if M < FEW and K * N > LARGE:
+        width = max(LARGE // K // LANES, 1) * LANES
+    cut = lambda a, b: jax.lax.slice_in_dim(w, a, b, axis=axis)  # noqa: E731
+    starts = range(0, whole, width) if whole else ()
+    parts = [dot(x, cut(a, min(a + width, whole)), turned) for a in starts]
+    if whole < N:
+        pad = [(0, 0)] * w.ndim
+        pad[axis] = (0, whole + LANES - N)
+        parts.append(_padded(x, jnp.pad(cut(whole, N), pad), turned)[..., : N - whole])
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, -1)
+
+
+def expected(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """One chain by numpy: float32 [M, K] @ [K, N]. A product of two float32 is exact in
+    float64, so that rounding the sum is the fused multiply-add (but for double rounding,
+    about once in 2^29)."""
+    acc = np.zeros((len(x), w.shape[1]), np.float32)
+    wide_x, wide_w = x.astype(np.float64), w.astype(np.float64)
+    for k in range(x.shape[1]):
+        acc = (wide_x[:, k, None] * wide_w[k] + acc).astype(np.float32)
+    return acc
+
+
+@functools.cache
+def kernels_follow() -> bool:
+    """Whether this machine's CPU kernels give the defined value, tried once on shapes of
+    every class."""
+    rng = np.random.default_rng(0)
+    with jax.ensure_compile_time_eval():
+        for M, K, N in ((1, 48, 64), (1, 512, 80), (2, 512, 16), (17, 192, 192),
+                        (63, 320, 137), (64, 512, 144), (300, 512, 640)):  # fmt: skip
+            x = rng.standard_normal((M, K), np.float32)
+            w = rng.standard_normal((K, N), np.float32)
+            want = expected(x, w)
+            for turned in (False, True):
+                right = np.ascontiguousarray(w.T) if turned else w
+                got = jax.jit(_in_order, static_argnums=2)(x, right, turned)
+                if (np.asarray(got) != want).any():
+                    warnings.warn(
+                        f"this CPU's kernels sum a [{M}, {K}] x [{K}, {N}] product in "
+                        "another order: invariant numerics go the slow way here",
+                        stacklevel=2,
+                    )
+                    return False
+    return True
+
+
+def product(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
+    """[..., M, K] @ [..., K, N] (turned: [..., N, K]) -> float32 [..., M, N]."""
+    return _blocks(x, w, turned, kernels_follow())
+
+
+def defined(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
+    """`product` by its definition, on any platform."""
+    return _blocks(x, w, turned, False)
+
+
+def _blocks(x: jax.Array, w: jax.Array, turned: bool, follow: bool) -> jax.Array:
+    x, w = x.astype(jnp.float32), w.astype(jnp.float32)
+    K, axis = x.shape[-1], w.ndim - (1 if turned else 2)
+    total = None
+    for a in range(0, K, BLOCK):
+        b = min(a + BLOCK, K)
+        left = jax.lax.slice_in_dim(x, a, b, axis=x.ndim - 1)
+        right = jax.lax.slice_in_dim(w, a, b, axis=axis)
+        if follow:
+            part = _in_order(left, right, turned)
+        else:
+            part = chain(left, jnp.swapaxes(right, -1, -2) if turned else right)
+        total = part if total is None else total + part
+    assert total is not None  # K is at least 1
+    return total
+
+
+def grouped(x_MK: jax.Array, w_XKN: jax.Array, sizes_X: jax.Array) -> jax.Array:
+    """Rows sorted by group, `sizes` of each, times their group's matrix: a loop over the
+    tiles that there are. -> float32 [M, N]; rows behind the last group get anything."""
+    M, N = x_MK.shape[0], w_XKN.shape[-1]
+    tiles = align(sizes_X, M, TILE)
+    x = jnp.pad(x_MK, ((0, 1), (0, 0)))[tiles.source]
+
+    def one(t: jax.Array, out: jax.Array) -> jax.Array:
+        rows = jax.lax.dynamic_slice_in_dim(x, t * TILE, TILE)
+        e = tiles.group[t]
+        w = jax.lax.dynamic_index_in_dim(w_XKN, e, 0, keepdims=False)
+        y = product(rows, w, False)
+        return jax.lax.dynamic_update_slice_in_dim(out, y, t * TILE, 0)
+
+    out = jnp.zeros((len(x), N), jnp.float32)
+    return jax.lax.fori_loop(0, tiles.used, one, out)[tiles.to]
+
+
+def row_sum(x_MN: jax.Array) -> jax.Array:
+    """Sums of rows of up to `BLOCK` terms, as a product with ones. -> [M, 1]."""
+    return product(x_MN, jnp.ones((x_MN.shape[1], LANES), jnp.float32), False)[:, :1]
+
+
+def row_max(x: jax.Array) -> jax.Array:
+    """Any order gives the same. But XLA's CPU backend hands a large maximum that it
+    recognises to a library, together with the exponential behind it, which then has other
+    bits than XLA's own."""
+    larger = lambda a, b: jnp.where(a > b, a, b)  # noqa: E731
+    return jax.lax.reduce(x, np.float32(-np.inf), larger, (x.ndim - 1,))[..., None]

@@ -1,0 +1,38 @@
+"""Rows sorted by group, moved to whole units of one group each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Units(NamedTuple):
+    """M rows in units of U rows. group [T]: of every unit; used: units that have rows, []
+    ; to [M]: where each row goes; source [T * U]: which row is there, M for none."""
+
+    group: jax.Array
+    used: jax.Array
+    to: jax.Array
+    source: jax.Array
+
+
+def align(sizes_X: jax.Array, rows: int, unit: int) -> Units:
+    """sizes: rows of each group, which lie in order. int32 throughout. Rows behind the
+    last group go to the end, where they may meet: what becomes of them is not defined."""
+    groups = len(sizes_X)
+    count = -(-rows // unit) + min(groups, rows)  # every group may have a unit in part
+    ends = jnp.cumsum(sizes_X)
+    units = -(-sizes_X // unit)
+    last = jnp.cumsum(units)
+    owner = lambda at, ends: jnp.minimum(  # noqa: E731
+        jnp.searchsorted(ends, at, side="right"), groups - 1
+    ).astype(jnp.int32)
+    row = jnp.arange(rows)
+    mine = owner(row, ends)
+    shift = (last - units)[mine] * unit - (ends - sizes_X)[mine]
+    to = jnp.where(row < ends[-1], row + shift, count * unit - 1)
+    source = jnp.full((count * unit,), rows, jnp.int32)
+    source = source.at[to].set(row.astype(jnp.int32))
+    return Units(owner(jnp.arange(count), last), last[-1].astype(jnp.int32), to, source)
