@@ -7,14 +7,13 @@ randomness follows.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import safetensors
-from safetensors.numpy import save_file
+from safetensors.numpy import save as serialise
 
 from interaction.blocks import TurnInput, pack_turn
 from interaction.config import ModelConfig
@@ -52,13 +51,8 @@ def make(
 def save(path: Path, record: Record) -> None:
     arrays = {f"block.{name}": x for name, x in record.block._asdict().items()}
     arrays = {name: np.ascontiguousarray(x) for name, x in arrays.items()}
-    partial = path.with_name(path.name + ".partial")
-    save_file(
-        arrays | {"logp": record.logp},
-        partial,
-        metadata={"schema": SCHEMA, "seed": str(record.seed)},
-    )
-    os.replace(partial, path)
+    meta = {"schema": SCHEMA, "seed": str(record.seed)}
+    path.write_bytes(serialise(arrays | {"logp": record.logp}, metadata=meta))
 
 
 def load(path: Path) -> Record:

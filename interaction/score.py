@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,12 @@ from interaction.layers import flow
 from interaction.modality.audio import PATCH_DIM
 from interaction.model import Block
 from interaction.ops.rows import log_softmax
-from interaction.parallel.mesh import first_devices, mesh_sizes, row_devices
+from interaction.parallel.mesh import (
+    first_devices,
+    mesh_sizes,
+    row_devices,
+    virtual_devices,
+)
 from interaction.parallel.placement import BY_ROW, of_params, over, place_params
 from interaction.params import Array, Params
 from interaction.record import Record, load, turn_of
@@ -220,7 +226,11 @@ def main() -> int:
     args = parser.parse_args()
     from interaction.package import open_package
 
-    mesh = first_devices(mesh_sizes(args.mesh)) if args.mesh else None
+    mesh = None
+    if args.mesh:
+        sizes = mesh_sizes(args.mesh)
+        virtual_devices(math.prod(sizes.values()))
+        mesh = first_devices(sizes)
     package = open_package(args.checkpoint)
     records = [load(path) for path in args.records]
     found = score(package.params, package.cfg, records, mesh)

@@ -48,6 +48,11 @@ def mesh_sizes(text: str) -> dict[str, int]:
     return sizes
 
 
+def virtual_devices(n: int) -> None:
+    """Before JAX starts: where it runs on the CPU, let that be so many devices."""
+    jax.config.update("jax_num_cpu_devices", n)
+
+
 def first_devices(sizes: Mapping[str, int]) -> Mesh:
     """A mesh of as many of the devices as it takes."""
     devices, n = jax.devices(), math.prod(sizes.values())

@@ -29,16 +29,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import os
 from pathlib import Path
 from typing import Any
-
-import jax
 
 from interaction import report
 from interaction.config import ModelConfig
 from interaction.errors import InputError, run_command
-from interaction.parallel.mesh import mesh_sizes
+from interaction.parallel.mesh import mesh_sizes, virtual_devices
 from interaction.parity import (
     DEVICES,
     LEVELS,
@@ -147,8 +144,7 @@ def main() -> int:
     args, overrides = _arguments()
     if args.slots < 1 or args.turns < 2 * args.slots:
         raise InputError("--slots starts at 1, --turns at twice as many")
-    if os.environ.get("JAX_PLATFORMS", "cpu") == "cpu":
-        jax.config.update("jax_num_cpu_devices", max(DEVICES, args.slots))
+    virtual_devices(max(DEVICES, args.slots))
     config = load(args.config, overrides)
     on = None if args.mesh is None else [mesh_sizes(text) for text in args.mesh]
     if args.bisect:

@@ -48,7 +48,7 @@ def _run(scratch: Path, cfg: ModelConfig, slots: int, turns: int, processes: int
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     logs = [(scratch / f"{rank}.log").open("w+") for rank in range(processes)]
     workers = [
-        subprocess.Popen([*command, str(rank)], env=environment, stderr=log)
+        subprocess.Popen([*command, str(rank)], env=environment, stdout=log, stderr=log)
         for rank, log in enumerate(logs)
     ]
     try:
