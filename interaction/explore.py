@@ -26,7 +26,7 @@ from interaction.layers import attention, flow, moe
 from interaction.modality.audio import MELS, TURN_SAMPLES
 from interaction.model import Block
 from interaction.ops.rows import rms_norm
-from interaction.params import Params
+from interaction.params import Array, Params
 from interaction.record import turn_of
 from interaction.score import choices, chosen_logp, draws, noise
 from interaction.session import TURN_S, Output, Session
@@ -169,7 +169,7 @@ def flow_path(
     drawn = draws(seen.block)
     i = int(np.flatnonzero(drawn.at == at)[0])
     path = _walk(params["flow"], cfg, seen.hidden[at - 1], drawn.previous[i],
-                 seed, drawn.turn[i], drawn.step[i])  # fmt: skip
+                 np.asarray(seed), drawn.turn[i], drawn.step[i])  # fmt: skip
     return np.asarray(path).reshape(len(path), -1, MELS)
 
 
@@ -179,9 +179,9 @@ def _walk(
     cfg: ModelConfig,
     hidden: jax.Array,
     before: jax.Array,
-    seed: int,
-    turn: int,
-    step: int,
+    seed: Array,
+    turn: Array,
+    step: Array,
 ) -> jax.Array:
     """-> log10 mel [steps + 1, 320]."""
     last, path = flow.walk(params, cfg, hidden, before, noise(seed, turn, step))

@@ -12,7 +12,7 @@ from interaction import ops
 from interaction.cache import Cache, LayerState
 from interaction.config import LayerKind, ModelConfig
 from interaction.errors import InputError
-from interaction.grammar import CONTROLS, Kind
+from interaction.grammar import CONTROLS, Kind, grammar_table
 from interaction.layers import attention, conv, embed, flow, hmlp, moe
 from interaction.ops.attention import MASKED
 from interaction.ops.rows import matmul, matmul32, rms_norm
@@ -218,7 +218,7 @@ def forward(
                 state = None if states is None else states[i]
                 x, state, layer = run(weights[i], cfg, kind, x, start, n_valid, state)
                 new.append(state)
-                if not kind.is_dense:
+                if layer.routing is not None:
                     load.append(moe.load(layer.routing, valid, cfg.experts))
                 if capture:
                     seen.append(layer)
@@ -261,6 +261,15 @@ def logits(params: Params, cfg: ModelConfig, hidden: jax.Array) -> jax.Array:
     control = o.cast(control, hidden.dtype.name).astype(jnp.float32)
     text = jnp.where(jnp.arange(cfg.vocab) < cfg.vocab_used, text, MASKED)
     return jnp.concatenate([text, control], axis=-1)
+
+
+def allowed_logits(
+    params: Params, cfg: ModelConfig, hidden: jax.Array, phase: Array, texts: Array
+) -> jax.Array:
+    """`logits`, those of tokens masked that the grammar forbids after `phase` with `texts`
+    tokens of text in the frame. hidden [..., D], phase and texts [...]."""
+    table = jnp.asarray(grammar_table(cfg.controls_at, cfg.outputs))
+    return jnp.where(table[phase, texts], logits(params, cfg, hidden), MASKED)
 
 
 def heard_logits(params: Params, cfg: ModelConfig, hidden: jax.Array) -> jax.Array:

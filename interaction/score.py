@@ -24,7 +24,7 @@ from jax.sharding import Mesh
 from interaction import model, ops
 from interaction.config import ModelConfig
 from interaction.errors import InputError, run_command
-from interaction.grammar import EMITTED, Kind, grammar_table
+from interaction.grammar import EMITTED, Kind
 from interaction.layers import flow
 from interaction.modality.audio import PATCH_DIM
 from interaction.model import Block
@@ -101,9 +101,8 @@ def chosen_logp(
 ) -> jax.Array:
     """Log-probability of tokens among those that the grammar allows. hidden [..., D], the
     others [...] -> float32 [...]."""
-    table = jnp.asarray(grammar_table(cfg.controls_at, cfg.outputs))
-    logits = model.logits(params, cfg, hidden)
-    logp = log_softmax(ops.of(cfg), jnp.where(table[phase, texts], logits, -1e30))
+    logits = model.allowed_logits(params, cfg, hidden, phase, texts)
+    logp = log_softmax(ops.of(cfg), logits)
     return jnp.take_along_axis(logp, token[..., None], axis=-1)[..., 0]
 
 

@@ -20,7 +20,7 @@ from jax.sharding import Mesh, PartitionSpec
 from interaction import model, ops
 from interaction.cache import Cache, LayerState, clear_slots, empty_cache
 from interaction.config import ModelConfig
-from interaction.grammar import AUDIO_PER_TURN, MAX_EMIT, Kind, grammar_table
+from interaction.grammar import AUDIO_PER_TURN, MAX_EMIT, Kind
 from interaction.layers import flow
 from interaction.layers.attention import Ring
 from interaction.modality import waveform
@@ -204,9 +204,7 @@ def _choose(
     temperature_B: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Next token under the grammar: the likeliest at temperature 0. -> (token, logp)."""
-    table = jnp.asarray(grammar_table(cfg.controls_at, cfg.outputs))
-    logits = model.logits(params, cfg, c.hidden)
-    logits = jnp.where(table[c.phase, c.texts], logits, -1e30)
+    logits = model.allowed_logits(params, cfg, c.hidden, c.phase, c.texts)
     logp = log_softmax(ops.of(cfg), logits)
     noise = jax.vmap(lambda k: jax.random.gumbel(k, logits.shape[1:]))(key)
     token = (logits + temperature_B[:, None] * noise).argmax(-1).astype(jnp.int32)

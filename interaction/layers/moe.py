@@ -62,8 +62,8 @@ def route(params: Params, cfg: ModelConfig, x_ND: jax.Array) -> Routing:
     chosen = jax.lax.top_k(jax.nn.sigmoid(routed) + bias, cfg.experts_per_token)[1]
     picked = jnp.take_along_axis(routed, chosen, axis=-1)
     log = jax.nn.log_sigmoid(jnp.concatenate([picked, shared], axis=-1))
-    scale = cfg.route_scale * params["router_scale"].astype(jnp.float32)
-    weight = rows.scaled(o, rows.softmax(o, log), scale)
+    shares = rows.softmax(o, log) * cfg.route_scale
+    weight = rows.scaled(o, shares, params["router_scale"].astype(jnp.float32))
     split = cfg.experts_per_token
     return Routing(chosen, weight[:, :split], weight[:, split:])
 
@@ -100,10 +100,10 @@ def _swiglu(
     applied before the down projection."""
     o = ops.of(cfg)
     x = fanned(x, ("tensor",), o.all_reduce)
-    hidden = jax.nn.silu(rows.matmul32(o, x, gate)) * rows.matmul32(o, x, up)
     if weight is not None:
-        hidden = hidden * fanned(weight, ("tensor",), o.all_reduce)[:, None]
-    hidden = o.cast(hidden, x.dtype.name)
+        weight = fanned(weight, ("tensor",), o.all_reduce)[:, None]
+    gates, ups = rows.matmul32(o, x, gate), rows.matmul32(o, x, up)
+    hidden = rows.swiglu(o, gates, ups, weight, x.dtype)
     return rows.matmul_divided(o, hidden, down, cfg.tensor_shards)
 
 

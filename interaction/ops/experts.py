@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from interaction.errors import InputError
+from interaction.ops.rows import swiglu
 from interaction.ops.sums import tree
 from interaction.parallel.collectives import index, summed, total
 
@@ -62,11 +63,6 @@ def experts(
     return ops.cast(summed(y, AXES, ops.all_reduce), x_ND.dtype.name)
 
 
-def _hidden(ops: Ops, gate: jax.Array, up: jax.Array, w: jax.Array, dtype) -> jax.Array:
-    gate, up = (x.astype(jnp.float32) for x in (gate, up))
-    return ops.cast(jax.nn.silu(gate) * up * w, dtype.name)
-
-
 def every_expert(ops, x_ND, chosen_NA, weight_NA, held: Experts) -> jax.Array:
     gate, up, down = held
     X, D, F = gate.shape
@@ -76,14 +72,14 @@ def every_expert(ops, x_ND, chosen_NA, weight_NA, held: Experts) -> jax.Array:
     weight_XN = tree([hits_XNA[..., a] * weight_NA[:, a] for a in range(A)])
     if N < 4 * X:  # products of few rows: all experts in one batch of them
         rows = jnp.broadcast_to(x_ND, (X, N, D))
-        h = _hidden(ops, ops.product(rows, gate), ops.product(rows, up),
+        h = swiglu(ops, ops.product(rows, gate), ops.product(rows, up),
                     weight_XN[..., None], x_ND.dtype)  # fmt: skip
         out = ops.product(h, down).astype(jnp.float32)
         return tree([out[e] for e in range(X)])
     wide = lambda w: jnp.moveaxis(w, 0, 1).reshape(D, X * F)  # noqa: E731
     weight = jnp.repeat(weight_XN.T, F, axis=1)
     gates, ups = ops.product(x_ND, wide(gate)), ops.product(x_ND, wide(up))
-    h = _hidden(ops, gates, ups, weight, x_ND.dtype)
+    h = swiglu(ops, gates, ups, weight, x_ND.dtype)
     if not ops.ordered:  # one sum over all
         return (h @ down.reshape(X * F, D)).astype(jnp.float32)
     parts = [ops.product(h[:, e * F : (e + 1) * F], down[e]) for e in range(X)]
@@ -126,7 +122,7 @@ def each_row(ops, x_ND, chosen_NA, weight_NA, held: Experts) -> jax.Array:
         )
 
         def run() -> jax.Array:
-            h = _hidden(ops, ops.product(row, gate), ops.product(row, up), w, x_ND.dtype)
+            h = swiglu(ops, ops.product(row, gate), ops.product(row, up), w, x_ND.dtype)
             return ops.product(h, down).astype(jnp.float32)
 
         return jax.lax.cond(mine, run, lambda: jnp.zeros(row.shape, jnp.float32))
@@ -149,7 +145,7 @@ def grouped(ops, x_ND, chosen_NA, weight_NA, held: Experts) -> jax.Array:
     rows, w = x_ND[order // A], weight[order, None]
     gate, up, down = held
     dot = lambda x, part: ops.grouped(x, part, sizes)  # noqa: E731
-    h = _hidden(ops, dot(rows, gate), dot(rows, up), w, x_ND.dtype)
+    h = swiglu(ops, dot(rows, gate), dot(rows, up), w, x_ND.dtype)
     out = dot(h, down).astype(jnp.float32)[jnp.argsort(order, stable=True)]
     out = jnp.where(mine[..., None], out.reshape(N, A, D), 0.0)
     return _by_prefix(out, chosen, _bits(X))

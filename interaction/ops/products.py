@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ _once = functools.partial(jax.jit, inline=True)
 
 
 def _by_platform(*args: jax.Array, on_cpu: Callable, on_tpu: Callable, on_gpu: Callable,
-                 elsewhere: Callable) -> jax.Array:  # fmt: skip
+                 elsewhere: Callable) -> Any:  # fmt: skip
     return jax.lax.platform_dependent(
         *args, cpu=on_cpu, tpu=on_tpu, cuda=on_gpu, rocm=on_gpu, default=elsewhere
     )

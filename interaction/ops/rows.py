@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from interaction.ops.sums import tree
 from interaction.parallel.collectives import summed, total
+from interaction.rounding import rounded
 
 if TYPE_CHECKING:
     from interaction.ops import Ops
@@ -37,6 +38,15 @@ def matmul_divided(ops: Ops, x: jax.Array, w: jax.Array, shards: int) -> jax.Arr
     y = tree([part(i) for i in range(parts)]).astype(jnp.float32)
     y = summed(y, ("tensor",), ops.all_reduce)
     return ops.cast(y.reshape(*x.shape[:-1], -1), x.dtype.name)
+
+
+def swiglu(
+    ops: Ops, gate: jax.Array, up: jax.Array, weight: jax.Array | None, dtype: jnp.dtype
+) -> jax.Array:
+    """silu(gate) * up, times `weight` [..., 1] unless None, in float32, then rounded."""
+    hidden = jax.nn.silu(gate.astype(jnp.float32)) * up.astype(jnp.float32)
+    hidden = hidden if weight is None else hidden * weight
+    return ops.cast(hidden, dtype.name)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 2))
@@ -107,9 +117,7 @@ def scaled(ops: Ops, x: jax.Array, by: jax.Array) -> jax.Array:
 
 def _scaled_backward(ops: Ops, kept: tuple, g: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, by = kept
-    apart = jax.lax.optimization_barrier
-    along = apart(ops.row_sum(apart(g * x).reshape(1, -1)))
-    return g * by, along[0]
+    return g * by, ops.row_sum(rounded(g * x).reshape(1, -1))[0]
 
 
 scaled.defvjp(lambda ops, x, by: (x * by, (x, by)), _scaled_backward)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from interaction.ops.products import BLOCK, block_sum
+from interaction.rounding import rounded
 
 FEW = 16  # terms that are added one by one
 
@@ -25,6 +26,7 @@ def tree(parts: Sequence[jax.Array]) -> jax.Array:
 def _sum(x: jax.Array) -> jax.Array:
     n, last = x.shape[-1], x.ndim - 1
     if n <= FEW:
+        x = rounded(x)
         return tree([jax.lax.slice_in_dim(x, i, i + 1, axis=last) for i in range(n)])
     if n > BLOCK:  # sums of sums
         x = jnp.pad(x, [(0, 0)] * last + [(0, -n % BLOCK)])

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from interaction.errors import InputError
+from interaction.rounding import rounded
 
 Axes = tuple[str, ...]  # of the mesh, in its order
 AllReduce = Callable[[jax.Array, Axes], jax.Array]
@@ -78,7 +79,7 @@ def _apart(x: jax.Array) -> jax.Array:
 
 def tree_all_reduce(x: jax.Array, axes: Axes) -> jax.Array:
     """Sum over the axes, the last one first."""
-    x = _apart(x)
+    x = _apart(rounded(x))
     for axis in reversed(axes):
         for bit in range(_bits(axis)):
             x = x + _exchange(x, axis, bit)
@@ -88,7 +89,7 @@ def tree_all_reduce(x: jax.Array, axes: Axes) -> jax.Array:
 def tree_reduce_scatter(x: jax.Array, axis: str, dim: int) -> jax.Array:
     """Sum over an axis; every device keeps its slice of `dim`. Halves the array at each
     exchange: together a device sends it once."""
-    x, bits = _apart(x), _bits(axis)
+    x, bits = _apart(rounded(x)), _bits(axis)
     if not bits:
         return x
     me, shape = lax.axis_index(axis), x.shape

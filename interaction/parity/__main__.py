@@ -121,16 +121,15 @@ def _pods(config: Any, args: argparse.Namespace) -> int:
             programs[name] = program
             print(f"{topology} {title(sizes)} {name}", flush=True)
             for kernel, n in program.kernels.items():
-                units = ", ".join(sorted(program.units[kernel]))
-                print(f"  {kernel:20}{n:6}  {units}")
+                inside = ", ".join(sorted(program.units[kernel]))
+                print(f"  {kernel:20}{n:6}  {inside}")
             for kind, n in program.collectives.items():
                 print(f"  {kind:20}{n:6}")
             print(f"  {'left to XLA':20}{len(program.products):6} products, "
                   f"{len(program.sums)} sums", flush=True)  # fmt: skip
             units = {kernel: sorted(u) for kernel, u in program.units.items()}
-            rows.append(program._asdict() | {
-                "topology": topology, "program": name, "units": units
-            })  # fmt: skip
+            row: dict[str, Any] = {"topology": topology, "program": name}
+            rows.append(row | program._asdict() | {"units": units})
         found = faults(programs)
         bad += len(found)
         print("\n".join(f"FAULT {fault}" for fault in found) or "no fault", flush=True)

@@ -63,25 +63,24 @@ def setting(text: str) -> Setting:
     return found
 
 
-def _run(subject: Subject, batch: Batch, how: Setting, session: int | None) -> Found:
+def _run(subject: Subject, batch: Batch, how: Setting, rows: slice) -> Found:
+    """rows: the sessions that are compared; those of `how.session`, where it has one."""
     cfg = dataclasses.replace(
         subject.cfg,
         numerics=how.numerics or subject.cfg.numerics,
         dtype=how.dtype or subject.cfg.dtype,
     )
     subject = subject._replace(cfg=cfg)
-    if how.session is not None:
-        batch = jax.tree.map(lambda x: x[how.session : how.session + 1], batch)
+    compared = jax.tree.map(lambda x: x[rows], batch)
+    batch = batch if how.session is None else compared
     if how.blocks is not None:
         found = in_blocks(subject, batch.block, how.blocks, 0)
     else:
-        found = stages(
-            subject, batch, first_devices(mesh_sizes(how.mesh)) if how.mesh else None
-        )
-    if session is not None and how.session is None:
-        found = {name: x[session : session + 1] for name, x in found.items()}
-        batch = jax.tree.map(lambda x: x[session : session + 1], batch)
-    return valid(found, batch)
+        mesh = first_devices(mesh_sizes(how.mesh)) if how.mesh else None
+        found = stages(subject, batch, mesh)
+    if how.session is None:
+        found = {name: x[rows] for name, x in found.items()}
+    return valid(found, compared)
 
 
 def bisect(subject: Subject, batch: Batch, a: Setting, b: Setting) -> Iterator[Stage]:
@@ -92,8 +91,8 @@ def bisect(subject: Subject, batch: Batch, a: Setting, b: Setting) -> Iterator[S
     one = {s.session for s in (a, b) if s.session is not None}
     if len(one) > 1 or not one <= set(range(len(batch.seeds))):
         raise InputError(f"session {sorted(one)}: name one of {len(batch.seeds)}")
-    session = one.pop() if one else None
-    left, right = (_run(subject, batch, s, session) for s in (a, b))
+    rows = slice(min(one), min(one) + 1) if one else slice(None)
+    left, right = (_run(subject, batch, s, rows) for s in (a, b))
     for name, x in left.items():
         if name not in right:
             continue

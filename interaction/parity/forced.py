@@ -21,7 +21,7 @@ from interaction.layers.moe import Routing
 from interaction.model import Block, Output, Seen
 from interaction.parallel.collectives import joined
 from interaction.parallel.placement import BY_ROW, of_params, over, place_params
-from interaction.params import Params
+from interaction.params import Array, Params
 from interaction.parity.bits import Found
 from interaction.parity.subject import Subject
 from interaction.score import Batch
@@ -116,9 +116,9 @@ def _one_block(params: Params, part: Block, cache: Cache, *, cfg: ModelConfig) -
     return out.cache, _Stages(tuple(named), tuple(named.values()))
 
 
-def valid(found: Found, batch: Batch, ends: np.ndarray | None = None) -> Found:
+def valid(found: Found, batch: Batch, ends: Array | None = None) -> Found:
     """Without what lies behind the sessions' ends (by default where they end)."""
-    ends = batch.block.n_valid if ends is None else ends
+    ends = np.asarray(batch.block.n_valid if ends is None else ends)
     voices = (np.asarray(batch.block.kind) == Kind.AUDIO_OUT).sum(1)
     cut = {}
     for name, x in found.items():

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import jax
 from jax._src.interpreters import mlir
 from jaxlib.mlir import ir
 
@@ -37,8 +38,8 @@ class Program(NamedTuple):
     sums: list[str]
 
 
-def read(text: str) -> Program:
-    """A compiled program's text, as `Compiled.as_text()` gives it."""
+def read(program: jax.stages.Compiled) -> Program:
+    text = program.as_text() or ""
     reducers = _reducers(text)
     found = Program({}, {}, {}, [], [], [])
     for line in text.splitlines():
@@ -174,6 +175,6 @@ def compile_all(
     mesh = pod_mesh(topology, sizes)
     if "train" in config:
         for name, program in compile_training(config, cfg, mesh).items():
-            yield name, read(program.as_text())
+            yield name, read(program)
     for name, program in compile_turn(cfg, mesh, slots).items():
-        yield name, read(program.as_text())
+        yield name, read(program)

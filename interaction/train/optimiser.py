@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from interaction.rounding import rounded
+
 DECAYS = frozenset(
     "q k v r o router gate up down shared_gate shared_up shared_down unembed heard "
     "unembed_controls w0 w1 w2 w3 w4 w5 out voice in hidden previous time mod".split()
@@ -36,33 +38,35 @@ def schedule(train: ConfigDict) -> optax.Schedule:
     )
 
 
-def adam(b1: float, b2: float, eps: float = 1e-8) -> optax.GradientTransformation:
-    """`optax.scale_by_adam` without its chain of divisions, which XLA simplifies one way
-    for a single device and another way for several: bits must not depend on that."""
+def optimiser(
+    train: ConfigDict, b1: float = 0.9, b2: float = 0.98, eps: float = 1e-8
+) -> optax.GradientTransformation:
+    """AdamW: what makes updates of clipped gradients.
+
+    As `optax.adamw`, but for bits that do not depend on how a mesh divides the
+    parameters: every operation is of one element alone, nothing is divided twice (XLA
+    simplifies that one way for a single device and another way for several), and what
+    is used more than once is rounded first.
+    """
+    rate = schedule(train)
 
     def init(params: Any) -> optax.ScaleByAdamState:
         zeros = lambda: jax.tree.map(jnp.zeros_like, params)  # noqa: E731
         return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), zeros(), zeros())
 
     def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        mu = jax.tree.map(lambda m, g: rounded(m + (1 - b1) * (g - m)), state.mu, grads)
+        squares = jax.tree.map(lambda g: rounded(g * g), grads)
+        nu = jax.tree.map(lambda v, s: rounded(v + (1 - b2) * (s - v)), state.nu, squares)
         count = state.count + 1
-        mu = jax.tree.map(lambda m, g: m + (1 - b1) * (g - m), state.mu, grads)
-        nu = jax.tree.map(lambda v, g: v + (1 - b2) * (g * g - v), state.nu, grads)
         up1, up2 = (1.0 / (1.0 - b ** count.astype(jnp.float32)) for b in (b1, b2))
 
-        def scaled(m: jax.Array, v: jax.Array) -> jax.Array:
-            return (m * up1) * (1.0 / (jnp.sqrt(v * up2) + eps))
+        def one(m: jax.Array, v: jax.Array, p: jax.Array, decays: bool) -> jax.Array:
+            step = rounded((m * up1) * (1.0 / (jnp.sqrt(rounded(v * up2)) + eps)))
+            step = rounded(step + train.weight_decay * p) if decays else step
+            return rounded(-rate(state.count) * step)
 
-        return jax.tree.map(scaled, mu, nu), optax.ScaleByAdamState(count, mu, nu)
+        updates = jax.tree.map(one, mu, nu, params, _decays(params))
+        return updates, optax.ScaleByAdamState(count, mu, nu)
 
     return optax.GradientTransformation(init, update)
-
-
-def optimiser(train: ConfigDict) -> optax.GradientTransformation:
-    """What makes updates of clipped gradients. Every operation is of one element alone,
-    so that it does not matter how a mesh divides the parameters."""
-    return optax.chain(
-        adam(b1=0.9, b2=0.98),
-        optax.add_decayed_weights(train.weight_decay, mask=_decays),
-        optax.scale_by_learning_rate(schedule(train)),
-    )

@@ -19,6 +19,7 @@ from interaction.parallel.collectives import all_gather, index, total
 from interaction.parallel.mesh import ROWS, TABLE, row_devices
 from interaction.parallel.placement import EVERYWHERE, of_params, over, place
 from interaction.params import Params, Spec, initialise, is_spec
+from interaction.rounding import rounded
 from interaction.train.losses import Weights, counts, loss
 
 
@@ -191,7 +192,7 @@ def train_step(
     )(state.params, parts, jax.random.fold_in(key, state.step))
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
     small = jnp.where(norm > clip, clip / norm, 1.0)
-    grads = jax.tree.map(lambda g: g * small, grads)
+    grads = jax.tree.map(lambda g: rounded(g * small), grads)
     updates, opt = tx.update(grads, state.opt, state.params)
     params = optax.apply_updates(state.params, updates)
     params = _balance(params, cfg, metrics["load"], bias_rate)

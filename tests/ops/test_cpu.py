@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interaction.ops import cpu, products, sums
+from interaction.rounding import rounded
 
 SHAPES = [(192, 640), (512, 192), (1280, 192), (192, 9), (192, 1205), (16, 256), (3, 5)]
 
@@ -73,6 +74,14 @@ def test_batched_products_are_those_of_each(B, M, K, N):
     together = jax.jit(products.product)(x, w)
     for b in range(B):
         assert (together[b] == jax.jit(products.product)(x[b], w[b])).all()
+
+
+def test_a_rounded_product_is_not_contracted_with_a_sum():
+    a, b, c = arrays(5, (1000,), (1000,), (1000,))
+    got = jax.jit(lambda a, b, c: rounded(a * b) + c)(a, b, c)
+    assert (np.asarray(got) == a * b + c).all()
+    once = (a.astype(np.float64) * b + c).astype(np.float32)
+    assert (np.asarray(got) != once).any()  # these numbers tell
 
 
 def test_gradients_are_those_of_a_product():
