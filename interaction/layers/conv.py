@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from interaction.ops import Ops
 from interaction.params import Init, Spec
+from interaction.rounding import rounded
 
 
 def specs(channels: int, kernel: int, axis: str | None = None) -> Spec:
@@ -22,6 +23,30 @@ def empty_state(batch: int, channels: int, kernel: int) -> jax.Array:
     return jnp.zeros((batch, kernel - 1, channels), jnp.float32)
 
 
+@jax.custom_vjp
+def _add_taps(x_BTC: jax.Array, padded_BPC: jax.Array, w_KC: jax.Array) -> jax.Array:
+    """x + the taps, one after another. float32."""
+    for tap, w in enumerate(w_KC):
+        x_BTC = x_BTC + padded_BPC[:, tap : tap + x_BTC.shape[1]] * w
+    return x_BTC
+
+
+def _add_taps_backward(kept: tuple, g_BTC: jax.Array) -> tuple:
+    padded_BPC, w_KC = kept
+    (kernel, _), length = w_KC.shape, g_BTC.shape[1]
+    rest = lambda tap: ((0, 0), (tap, kernel - 1 - tap), (0, 0))  # noqa: E731
+    d_padded = jnp.zeros_like(padded_BPC)
+    for tap, w in enumerate(w_KC):
+        d_padded = d_padded + jnp.pad(rounded(g_BTC * w), rest(tap))
+    d_w = [(g_BTC * padded_BPC[:, tap : tap + length]).sum((0, 1)) for tap in range(kernel)]
+    return g_BTC, d_padded, jnp.stack(d_w)
+
+
+_add_taps.defvjp(
+    lambda x, padded, w: (_add_taps(x, padded, w), (padded, w)), _add_taps_backward
+)
+
+
 def short_conv(
     ops: Ops,
     x_BTC: jax.Array,
@@ -30,15 +55,12 @@ def short_conv(
     n_valid_B: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """-> (y [B, T, C] in x's dtype, state after `n_valid` positions [B, K-1, C])."""
-    kernel, length = w_KC.shape[0], x_BTC.shape[1]
+    kernel = w_KC.shape[0]
     x32 = x_BTC.astype(jnp.float32)
     if state_BkC is None:
         state_BkC = empty_state(x32.shape[0], x32.shape[2], kernel)
     padded = jnp.concatenate([state_BkC, x32], axis=1)
-    w32 = w_KC.astype(jnp.float32)
-    y = x32
-    for tap in range(kernel):
-        y = y + padded[:, tap : tap + length] * w32[tap]
+    y = _add_taps(x32, padded, w_KC.astype(jnp.float32))
     rows = n_valid_B[:, None] + jnp.arange(kernel - 1)
     state = jnp.take_along_axis(padded, rows[..., None], axis=1)
     return ops.cast(y, x_BTC.dtype.name), state

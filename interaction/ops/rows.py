@@ -93,11 +93,11 @@ def layer_norm(ops: Ops, x: jax.Array, eps: float) -> jax.Array:
 def divide(ops: Ops, x: jax.Array, by: jax.Array) -> jax.Array:
     """x / by, by reciprocal, `by` [..., 1]. Gradients divide by nothing: chains of
     divisions are simplified differently in programs for one device and for several."""
-    return x * (1.0 / by)
+    return x * rounded(1.0 / by)
 
 
 def _divide_forward(ops: Ops, x: jax.Array, by: jax.Array) -> tuple[jax.Array, tuple]:
-    inverse = 1.0 / by
+    inverse = rounded(1.0 / by)
     return x * inverse, (x * inverse, inverse)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from interaction.errors import run_command
@@ -16,8 +17,11 @@ EPILOG = """examples:
   python -m interaction.train --config=configs/nano.py --workdir=runs/more --init=nano
   tensorboard --logdir runs/nano/tensorboard
 
+  python -m interaction.train --config=configs/nano.py --workdir=runs/nano \
+      --config.train.batch_shards=8 --config.train.mesh.fsdp=8   # on a CPU: virtual devices
+
 Started again with the same --workdir, a run goes on from its last checkpoint with the
-same losses to the last bit. SIGTERM saves and ends it."""
+same losses to the last bit, on another mesh too. SIGTERM saves and ends it."""
 
 
 def main() -> int:
@@ -35,7 +39,11 @@ def main() -> int:
     args, overrides = parser.parse_known_args()
     config = load(args.config, overrides)
     keep_freed_memory()
-    from interaction.train.loop import train  # JAX loads once the input is known good
+    # JAX loads once the input is known good.
+    from interaction.parallel.mesh import virtual_devices
+    from interaction.train.loop import train
+
+    virtual_devices(math.prod(config.train.mesh.to_dict().values()))
 
     train(config, args.workdir, args.stop_at, args.init)
     return 0

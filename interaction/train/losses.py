@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -16,6 +17,7 @@ from interaction.modality.audio import PATCH_DIM
 from interaction.model import Block
 from interaction.ops.rows import logsumexp
 from interaction.params import Params
+from interaction.rounding import rounded
 
 
 class Weights(NamedTuple):
@@ -81,17 +83,22 @@ def is_emitted(kind: jax.Array) -> jax.Array:
 
 
 def _inverses(n: Counts, weights: Weights) -> Counts:
-    """One over each count. Apart from what follows, so that no compiler merges these
-    divisions with the factors that gradients multiply them by: programs for one device
-    and for several are simplified differently."""
+    """One over each count. Rounded, so that no compiler merges these divisions with the
+    factors that they and gradients are multiplied by: programs for one device and for
+    several are simplified differently."""
     n = n | {"patches": n["patches"] * (weights.draws * PATCH_DIM)}
-    inverse = {name: 1.0 / jnp.maximum(x, 1.0) for name, x in n.items()}
-    return jax.lax.optimization_barrier(inverse)
+    return {name: rounded(1.0 / jnp.maximum(x, 1.0)) for name, x in n.items()}
 
 
-def _share(values: jax.Array, mask: jax.Array, inverse: jax.Array) -> jax.Array:
-    """This part's share of a mean."""
-    return jnp.where(mask, values, 0.0).sum() * inverse
+def _share(o: ops.Ops, values: jax.Array, mask: jax.Array, inverse: jax.Array) -> jax.Array:
+    """This part's share of a mean. float32 []"""
+    values = rounded(jnp.where(mask, values, 0.0))
+    return rounded(o.row_sum(values.reshape(1, -1))[0, 0] * inverse)
+
+
+def _blend(k: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    """sqrt(1 - k) x + sqrt(k) y."""
+    return rounded(jnp.sqrt(1 - k) * x) + rounded(jnp.sqrt(k) * y)
 
 
 def feedback(key: jax.Array, voice_BOM: jax.Array) -> jax.Array:
@@ -106,7 +113,7 @@ def feedback(key: jax.Array, voice_BOM: jax.Array) -> jax.Array:
     k = jax.random.uniform(level_key, (B, 1, 1))
     k = jnp.where(jax.random.uniform(off_key, (B, 1, 1)) < 0.25, 1.0, k)
     noise = jax.random.normal(noise_key, voice_BOM.shape)
-    return jnp.sqrt(1 - k) * voice_BOM + jnp.sqrt(k) * noise
+    return _blend(k, voice_BOM, noise)
 
 
 def flow_loss(
@@ -142,20 +149,20 @@ def flow_loss(
     k = 0.5 * jax.random.uniform(blur_key, (len(rows), 1))
     blur = jax.random.normal(jax.random.fold_in(blur_key, 1), before.shape)
     kept = jax.random.uniform(drop_key, (len(rows), 1)) >= weights.previous_drop
-    before = jnp.where(kept, jnp.sqrt(1 - k) * before + jnp.sqrt(k) * blur, 0.0)
+    before = jnp.where(kept, _blend(k, before, blur), 0.0)
     lost = jax.random.uniform(jax.random.fold_in(drop_key, 1), (len(rows), 1))
     hidden = jnp.where(lost < weights.hidden_drop, 0.0, hidden)
 
     draws = (weights.draws, len(rows))
     t = jax.nn.sigmoid(weights.t_mean + jax.random.normal(time_key, draws))
     noise = jax.random.normal(noise_key, (*draws, M))
-    x_t = (1 - t)[..., None] * noise + t[..., None] * x
+    x_t = rounded((1 - t)[..., None] * noise) + rounded(t[..., None] * x)
     cond = flow.condition(params["flow"], cfg, hidden, before)
     v = flow.velocity(
         params["flow"], cfg, jnp.broadcast_to(cond, (*draws, cond.shape[-1])), t, x_t
     )
-    error = ((v - (x - noise)) ** 2).sum(-1)
-    return _share(error, mask, inverse)
+    o, error = ops.of(cfg), v - (x - noise)
+    return _share(o, o.row_sum(rounded(error * error))[..., 0], mask, inverse)
 
 
 def _at(values: jax.Array, index: jax.Array) -> jax.Array:
@@ -189,6 +196,7 @@ def loss(
 
     n: counts of the whole batch, so that the parts' losses and metrics add up to its own.
     """
+    share = functools.partial(_share, ops.of(cfg))
     voice_key, flow_key = jax.random.split(key)
     one_over = _inverses(n, weights)
     params = model.whole(params, cfg)
@@ -208,15 +216,15 @@ def loss(
     right = (logits.argmax(-1) == target).astype(jnp.float32)
     scale = jnp.where(text_here, 1.0, weights.control)
     # Per frame, not per token: silence must not drown the few words.
-    tokens = _share(ce * scale, emitted, one_over["frames"])
-    z = _share(log_z**2, emitted, one_over["emitted"])
+    tokens = share(ce * scale, emitted, one_over["frames"])
+    z = share(log_z**2, emitted, one_over["emitted"])
 
     heard_BA = batch["heard"]
     heard_at, here = _audio_positions(batch["kind"], heard_BA.shape[1])
     heard_hidden = jnp.take_along_axis(out.hidden, heard_at[..., None], axis=1)
     heard_logits = model.heard_logits(params, cfg, heard_hidden)
     heard_z = logsumexp(ops.of(cfg), heard_logits)[..., 0]
-    heard = _share(heard_z - _at(heard_logits, heard_BA), here, one_over["heard"])
+    heard = share(heard_z - _at(heard_logits, heard_BA), here, one_over["heard"])
     speech = here & (heard_BA != cfg.controls_at + Kind.NOTHING)
     heard_right = heard_logits.argmax(-1) == heard_BA
 
@@ -226,12 +234,12 @@ def loss(
     total = tokens + weights.heard * heard + weights.flow * flow_mse + weights.z * z
     return total, {
         "loss": total,
-        "text": _share(ce, text_here, one_over["text"]),
-        "control": _share(ce, emitted & ~text_here, one_over["control"]),
+        "text": share(ce, text_here, one_over["text"]),
+        "control": share(ce, emitted & ~text_here, one_over["control"]),
         "heard": heard,
         "flow": flow_mse,
-        "text_accuracy": _share(right, text_here, one_over["text"]),
-        "control_accuracy": _share(right, emitted & ~text_here, one_over["control"]),
+        "text_accuracy": share(right, text_here, one_over["text"]),
+        "control_accuracy": share(right, emitted & ~text_here, one_over["control"]),
         "heard_right": (speech & heard_right).sum().astype(jnp.float32),
         "heard_speech": speech.sum().astype(jnp.float32),
         "load": out.load,

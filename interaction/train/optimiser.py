@@ -59,10 +59,11 @@ def optimiser(
         squares = jax.tree.map(lambda g: rounded(g * g), grads)
         nu = jax.tree.map(lambda v, s: rounded(v + (1 - b2) * (s - v)), state.nu, squares)
         count = state.count + 1
-        up1, up2 = (1.0 / (1.0 - b ** count.astype(jnp.float32)) for b in (b1, b2))
+        up1, up2 = (rounded(1.0 / (1.0 - b ** count.astype(jnp.float32))) for b in (b1, b2))
 
         def one(m: jax.Array, v: jax.Array, p: jax.Array, decays: bool) -> jax.Array:
-            step = rounded((m * up1) * (1.0 / (jnp.sqrt(rounded(v * up2)) + eps)))
+            inverse = rounded(1.0 / (jnp.sqrt(rounded(v * up2)) + eps))
+            step = rounded((m * up1) * inverse)
             step = rounded(step + train.weight_decay * p) if decays else step
             return rounded(-rate(state.count) * step)
 

@@ -191,7 +191,7 @@ def train_step(
         (at, EVERYWHERE, EVERYWHERE),
     )(state.params, parts, jax.random.fold_in(key, state.step))
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
-    small = jnp.where(norm > clip, clip / norm, 1.0)
+    small = rounded(jnp.where(norm > clip, clip / norm, 1.0))
     grads = jax.tree.map(lambda g: rounded(g * small), grads)
     updates, opt = tx.update(grads, state.opt, state.params)
     params = optax.apply_updates(state.params, updates)
