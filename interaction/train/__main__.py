@@ -43,7 +43,8 @@ def main() -> int:
     from interaction.parallel.mesh import virtual_devices
     from interaction.train.loop import train
 
-    virtual_devices(math.prod(config.train.mesh.to_dict().values()))
+    if "train" in config:
+        virtual_devices(math.prod(config.train.mesh.to_dict().values()))
 
     train(config, args.workdir, args.stop_at, args.init)
     return 0

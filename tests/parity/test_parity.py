@@ -30,8 +30,9 @@ SLOTS, TURNS = 4, 14
 def tool(tmp_path: Path, *extra: str) -> tuple[int, list[dict]]:
     path = tmp_path / "parity.json"
     command = [sys.executable, "-m", "interaction.parity", "--config=tests/tiny.py"]
+    small = ["--config.model.layers=2", "--config.model.global_layers=(1,)"]
     done = subprocess.run(
-        [*command, f"--report={path}", *extra],
+        [*command, *small, f"--report={path}", "--slots=8", "--turns=16", *extra],
         cwd=ROOT,
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
         capture_output=True,
@@ -46,8 +47,8 @@ def test_no_bit_differs(tmp_path):
     """Runs, meshes, two processes; gradients over data and fsdp. (Batches and blocks are
     tried below, in this process.)"""
     code, rows = tool(
-        tmp_path, "--dtype", "float32", "--turns=16", "--slots=8",
-        "--levels", "L0", "L3", "L4", "--mesh", "tensor=2,expert=2,fsdp=2", "data=2,fsdp=4",
+        tmp_path, "--dtype", "float32", "--levels", "L0", "L3", "L4",
+        "--mesh", "tensor=2,expert=2,fsdp=2", "data=2,fsdp=4",
     )  # fmt: skip
     assert [row for row in rows if row["differing"]] == []
     assert code == 0
@@ -57,8 +58,7 @@ def test_no_bit_differs(tmp_path):
 
 def test_fast_numerics_fail(tmp_path):
     code, rows = tool(
-        tmp_path, "--dtype", "float32", "--numerics=fast", "--turns=16", "--slots=8",
-        "--levels", "L0", "L1", "L2",
+        tmp_path, "--dtype", "float32", "--numerics=fast", "--levels", "L0", "L1", "L2",
     )  # fmt: skip
     red = {row["level"] for row in rows if row["differing"]}
     assert code == 1
