@@ -5,6 +5,8 @@ the heard head and the control rows, which Thinking Machines has not published: 
 are ours.
 
     python -m interaction.plan --config=configs/tml_interaction_small.py --mode=count
+    python -m interaction.plan --config=configs/tml_interaction_small.py --mode=train \\
+        --topology=v5p:8x8x8
 """
 
 from ml_collections import ConfigDict
@@ -49,4 +51,41 @@ def get_config() -> ConfigDict:
     m.flow_temperature = 0.7
     m.flow_guidance = 1.5
     m.dtype = "bfloat16"
+
+    config.data = ConfigDict()
+    d = config.data
+    d.seed = 1
+    d.turns = 144  # 28.8 s with the camera on all the time: 8,064 positions at most
+    d.positions = 8192
+    d.audio_out = 4 * 144
+    d.patches = 45 * 144
+    d.workers = 8
+    d.warm_rows = 0
+    d.warm_mix = ConfigDict()
+
+    config.train = ConfigDict()
+    t = config.train
+    t.seed = 0
+    t.batch = 512  # one row a chip: 4.2 million positions
+    t.steps = 100_000
+    t.learning_rate = 2e-4
+    t.warmup = 2_000
+    t.weight_decay = 0.1
+    t.clip = 1.0
+    t.batch_shards = 512
+    t.mesh = ConfigDict({"data": 1, "fsdp": 64, "expert": 8, "tensor": 1})
+    t.bias_rate = 1e-3
+    t.z_loss = 1e-4
+    t.flow_weight = 1.0
+    t.flow_draws = 2
+    t.flow_rows = 512 * 256
+    t.flow_t_mean = -0.8
+    t.flow_previous_drop = 0.8
+    t.flow_hidden_drop = 0.1
+    t.heard_weight = 1.0
+    t.control_weight = 1.0
+    t.remat = True
+    t.save_every = 500
+    t.log_every = 10
+    t.media_every = 0
     return config

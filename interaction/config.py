@@ -135,6 +135,7 @@ class ModelConfig:
 
     def _check_shards(self) -> None:
         sums = {
+            "vocab": self.vocab,
             "heads * head_dim": self.heads * self.head_dim,
             "local_heads * local_head_dim": self.local_heads * self.local_head_dim,
             "expert_width": self.expert_width,

@@ -16,7 +16,7 @@ from interaction.grammar import CONTROLS, Kind, grammar_table
 from interaction.layers import attention, conv, embed, flow, hmlp, moe
 from interaction.ops.attention import MASKED
 from interaction.ops.rows import matmul, matmul32, rms_norm
-from interaction.parallel.collectives import fanned, gathered, joined
+from interaction.parallel.collectives import fanned, gathered, index, joined
 from interaction.parallel.mesh import TABLE
 from interaction.params import Array, Params, Spec, is_spec, normal, ones, repeat
 
@@ -158,26 +158,43 @@ def _layer(
     start: jax.Array,
     n_valid: jax.Array,
     state: LayerState | None,
+    number: attention.At = 0,
 ) -> tuple[jax.Array, LayerState | None, Seen]:
+    """state: of a stack of layers, of which this has `number`."""
     o = ops.of(cfg)
     add = lambda a, b: o.cast(a.astype(jnp.float32) + b.astype(jnp.float32), cfg.dtype)  # noqa: E731
     params = _gathered(layer_specs(cfg, kind), params, cfg)
-    ring, attn_tail, mlp_tail = state if state is not None else (None, None, None)
+    ring, attn_tails, mlp_tails = state if state is not None else (None, None, None)
+    tail = lambda tails: None if tails is None else attention.at(tails, number)  # noqa: E731
     h = rms_norm(o, x, params["attn_norm"], cfg.norm_eps)
     attended, ring, (q, k, v, mixed) = attention.attention(
-        params["attn"], cfg, kind.is_global, h, start, n_valid, ring
+        params["attn"], cfg, kind.is_global, h, start, n_valid, ring, number
     )
-    h, attn_tail = conv.short_conv(o, attended, params["attn_conv"], attn_tail, n_valid)
+    h, attn_tail = conv.short_conv(
+        o, attended, params["attn_conv"], tail(attn_tails), n_valid
+    )
     x = between = add(x, h)
     h = rms_norm(o, x, params["mlp_norm"], cfg.norm_eps)
     if kind.is_dense:
         mlp, routing = moe.dense(params["mlp"], cfg, h), None
     else:
         mlp, routing = moe.moe(params["mlp"], cfg, h)
-    h, mlp_tail = conv.short_conv(o, mlp, params["mlp_conv"], mlp_tail, n_valid)
-    new = None if ring is None else LayerState(ring, attn_tail, mlp_tail)
+    h, mlp_tail = conv.short_conv(o, mlp, params["mlp_conv"], tail(mlp_tails), n_valid)
+    if state is not None and ring is not None:
+        state = LayerState(
+            ring,
+            attention.put(state.attn_conv, number, attn_tail),
+            attention.put(state.mlp_conv, number, mlp_tail),
+        )
     x = add(x, h)
-    return x, new, Seen(q, k, v, mixed, attended, between, routing, mlp, x)
+    return x, state, Seen(q, k, v, mixed, attended, between, routing, mlp, x)
+
+
+_recomputed = jax.checkpoint(
+    _layer,
+    static_argnums=(1, 2),
+    policy=jax.checkpoint_policies.save_only_these_names(moe.KEPT),
+)
 
 
 def forward(
@@ -193,7 +210,8 @@ def forward(
 
     params: on a mesh, `whole`. With a cache, only the first `n_valid` positions count:
     the rest are hidden by causality and overwritten by the next block. `capture` returns
-    what the layers saw; `remat` recomputes a layer's inside in the backward pass.
+    what the layers saw; `remat` recomputes a layer's inside in the backward pass,
+    but for what its experts gave.
     """
     B, T = block.kind.shape
     if cache is not None and T > cache.longest_block(cfg):
@@ -206,33 +224,38 @@ def forward(
     start = jnp.zeros((B,), jnp.int32) if cache is None else cache.cursor
     n_valid = jnp.asarray(block.n_valid)
     valid = (jnp.arange(T) < n_valid[:, None]).reshape(-1).astype(jnp.float32)
-    loads, captures, runs = [], [], []
+    loads, captures = [], []
+    runs: list[Any] = []
 
     for s, segment in enumerate(cfg.segments):
 
-        def group(x, inputs, pattern=segment.pattern):
-            weights, states = inputs
+        def group(carry, inputs, pattern=segment.pattern):
+            (x, states), (weights, number) = carry, inputs
             new, load, seen = [], [], []
             for i, kind in enumerate(pattern):
-                run = jax.checkpoint(_layer, static_argnums=(1, 2)) if remat else _layer
+                run = _recomputed if remat else _layer
                 state = None if states is None else states[i]
-                x, state, layer = run(weights[i], cfg, kind, x, start, n_valid, state)
+                x, state, layer = run(
+                    weights[i], cfg, kind, x, start, n_valid, state, number
+                )
                 new.append(state)
                 if layer.routing is not None:
                     load.append(moe.load(layer.routing, valid, cfg.experts))
                 if capture:
                     seen.append(layer)
             rows = jnp.stack(load) if load else jnp.zeros((0, cfg.experts))
-            return x, (tuple(new), rows, seen)
+            return (x, None if states is None else tuple(new)), (rows, seen)
 
-        inputs = (params["layers"][s], None if cache is None else cache.layers[s])
+        # The cache is carried, not sliced and stacked: it is written where it is.
+        weights, states = params["layers"][s], None if cache is None else cache.layers[s]
         if segment.repeats == 1:  # no loop: slices of a single repeat are free
-            only = jax.tree.map(lambda a: a[0], inputs)
-            x, out = group(x, only)
+            only = jax.tree.map(lambda a: a[0], weights)
+            (x, states), out = group((x, states), (only, 0))
             out = jax.tree.map(lambda a: a[None], out)
         else:
-            x, out = jax.lax.scan(group, x, inputs)
-        states, rows, seen = out
+            numbers = jnp.arange(segment.repeats)
+            (x, states), out = jax.lax.scan(group, (x, states), (weights, numbers))
+        rows, seen = out
         runs.append(states)
         loads.append(rows.reshape(-1, cfg.experts))
         for r in range(segment.repeats if capture else 0):
@@ -244,22 +267,32 @@ def forward(
     return Output(hidden, cache, jnp.concatenate(loads), captures if capture else None)
 
 
-def logits(params: Params, cfg: ModelConfig, hidden: jax.Array) -> jax.Array:
-    """Final hidden states [..., D] -> float32 logits [..., outputs]: the vocabulary,
-    its padding masked, then the controls."""
+def divided_logits(
+    params: Params, cfg: ModelConfig, hidden: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Final hidden states [..., D] -> float32 logits: of this device's rows of the
+    vocabulary, its padding masked, and of the controls."""
     o = ops.of(cfg)
     scaled = o.cast(
         hidden.astype(jnp.float32) * (1.0 / cfg.logit_divisor), hidden.dtype.name
     )
     control = matmul32(o, scaled, params["unembed_controls"], turned=True)
-    if params["unembed"].shape[0] < cfg.vocab:
+    V = params["unembed"].shape[0]
+    if V < cfg.vocab:
         scaled = fanned(scaled, ("tensor",), o.all_reduce)
     text = matmul32(o, scaled, params["unembed"], turned=True)
-    if params["unembed"].shape[0] < cfg.vocab:
-        text = joined(text, "tensor", text.ndim - 1)
     text = o.cast(text, hidden.dtype.name).astype(jnp.float32)
     control = o.cast(control, hidden.dtype.name).astype(jnp.float32)
-    text = jnp.where(jnp.arange(cfg.vocab) < cfg.vocab_used, text, MASKED)
+    token = index(("tensor",)) * V + jnp.arange(V)
+    return jnp.where(token < cfg.vocab_used, text, MASKED), control
+
+
+def logits(params: Params, cfg: ModelConfig, hidden: jax.Array) -> jax.Array:
+    """Final hidden states [..., D] -> float32 logits [..., outputs]: the vocabulary,
+    its padding masked, then the controls."""
+    text, control = divided_logits(params, cfg, hidden)
+    if text.shape[-1] < cfg.vocab:
+        text = joined(text, "tensor", text.ndim - 1)
     return jnp.concatenate([text, control], axis=-1)
 
 
@@ -272,9 +305,14 @@ def allowed_logits(
     return jnp.where(table[phase, texts], logits(params, cfg, hidden), MASKED)
 
 
+def heard_hidden(params: Params, cfg: ModelConfig, hidden: jax.Array) -> jax.Array:
+    """The heard head's own hidden states, which `logits` takes. [..., D]"""
+    o = ops.of(cfg)
+    h = matmul(o, hidden, params["heard"])
+    return rms_norm(o, h, params["heard_norm"], cfg.norm_eps)
+
+
 def heard_logits(params: Params, cfg: ModelConfig, hidden: jax.Array) -> jax.Array:
     """The heard head, off the sampled path: which token of the user's speech is being
     heard now. [..., D] -> float32 [..., outputs]; `Kind.NOTHING` stands for none."""
-    o = ops.of(cfg)
-    h = rms_norm(o, matmul(o, hidden, params["heard"]), params["heard_norm"], cfg.norm_eps)
-    return logits(params, cfg, h)
+    return logits(params, cfg, heard_hidden(params, cfg, hidden))

@@ -94,12 +94,7 @@ def empty_state(
 ) -> State:
     """`seeds`: int [slots], one a session."""
     check_rows(mesh, slots)
-    state = _empty_state(cfg, slots, seeds)
-    return place(mesh, state, partitions(state))
-
-
-def _empty_state(cfg: ModelConfig, slots: int, seeds: np.ndarray) -> State:
-    return State(
+    state = State(
         empty_cache(cfg, slots),
         jnp.zeros((slots, cfg.width), cfg.dtype),
         jnp.zeros((slots, PATCH_DIM), jnp.float32),
@@ -108,6 +103,7 @@ def _empty_state(cfg: ModelConfig, slots: int, seeds: np.ndarray) -> State:
         session_keys(jnp.asarray(seeds)),
         jnp.zeros((slots,), jnp.int32),
     )
+    return place(mesh, state, partitions(state))
 
 
 def session_keys(seed_B: jax.Array) -> jax.Array:

@@ -63,6 +63,10 @@ def specs(cfg: ModelConfig, is_global: bool) -> dict[str, Spec]:
     }
 
 
+At = int | jax.Array
+"""Number of a layer in its stack, int32 []."""
+
+
 class Ring(NamedTuple):
     """Keys and values of the last positions, at slot `position mod size`, and the two
     convolution tails. k, v: [B, K, size, E]; tails: [B, kernel-1, K*E] float32."""
@@ -89,10 +93,21 @@ def _tau(cfg: ModelConfig, positions: jax.Array) -> jax.Array:
     return 1.0 + cfg.log_alpha * jnp.log(jnp.maximum(ratio, 1.0))
 
 
-def _write(ring_BKSE: jax.Array, new_BTKE: jax.Array, start_B: jax.Array) -> jax.Array:
-    slots = (start_B[:, None] + jnp.arange(new_BTKE.shape[1])) % ring_BKSE.shape[2]
+def _write(
+    rings_LBKSE: jax.Array, layer: At, new_BTKE: jax.Array, start_B: jax.Array
+) -> jax.Array:
+    slots = (start_B[:, None] + jnp.arange(new_BTKE.shape[1])) % rings_LBKSE.shape[3]
     rows = jnp.arange(new_BTKE.shape[0])[:, None]
-    return ring_BKSE.at[rows, :, slots].set(new_BTKE, unique_indices=True)
+    return rings_LBKSE.at[layer, rows, :, slots].set(new_BTKE, unique_indices=True)
+
+
+def at(stacked: jax.Array, layer: At) -> jax.Array:
+    """One layer of a stack."""
+    return jax.lax.dynamic_index_in_dim(stacked, layer, 0, keepdims=False)
+
+
+def put(stacked: jax.Array, layer: At, new: jax.Array) -> jax.Array:
+    return jax.lax.dynamic_update_index_in_dim(stacked, new, layer, 0)
 
 
 class Projected(NamedTuple):
@@ -152,24 +167,31 @@ def attention(
     start_B: jax.Array,
     n_valid_B: jax.Array,
     ring: Ring | None,
+    layer: At = 0,
 ) -> tuple[jax.Array, Ring | None, tuple[jax.Array, ...]]:
-    """Attention branch before its output convolution. -> ([B, T, D], ring written, and for
-    looking at: queries, keys, values, mixed values)."""
+    """Attention branch before its output convolution. ring: of a stack of layers, of which
+    this is `layer`; what others have in it stays where it is. -> ([B, T, D], ring written,
+    and for looking at: queries, keys, values, mixed values)."""
     o, hd = ops.of(cfg), heads(cfg, is_global)
     reach = Reach(hd.window, hd.extent, cfg.kv_split)
     params = _shared(params, cfg)
     x_BTD = fanned(x_BTD, ("tensor",), o.all_reduce)
-    tails = (None, None) if ring is None else (ring.k_conv, ring.v_conv)
+    tails: tuple[jax.Array | None, jax.Array | None] = (None, None)
+    if ring is not None:
+        tails = at(ring.k_conv, layer), at(ring.v_conv, layer)
     q, k, v, r, k_tail, v_tail = _project(
         params, cfg, is_global, x_BTD, start_B, n_valid_B, tails
     )
     if ring is None:
         mixed = over_splits.attend_block(o, q, k, v, r, params["rel"], reach)
     else:
-        keys, values = _write(ring.k, k, start_B), _write(ring.v, v, start_B)
-        ring = Ring(keys, values, k_tail, v_tail)
+        keys = _write(ring.k, layer, k, start_B)
+        values = _write(ring.v, layer, v, start_B)
+        ring = Ring(
+            keys, values, put(ring.k_conv, layer, k_tail), put(ring.v_conv, layer, v_tail)
+        )
         mixed = over_splits.attend_ring(
-            o, q, keys, values, r, params["rel"], start_B, reach
+            o, q, at(keys, layer), at(values, layer), r, params["rel"], start_B, reach
         )
     out = matmul_divided(o, mixed, params["o"], cfg.tensor_shards)
     return out, ring, (q, k, v, mixed)

@@ -25,22 +25,22 @@ TIME_FREQUENCIES = 64
 def specs(cfg: ModelConfig) -> dict[str, Any]:
     D, W = cfg.width, cfg.flow_width
     block = {
-        "mod": Spec((W, 3 * W), (None, None), zeros),
+        "mod": Spec((W, 3 * W), ("embed", None), zeros),
         "mod_bias": Spec((3 * W,), (None,), zeros),
-        "up": Spec((W, W), (None, None)),
+        "up": Spec((W, W), ("embed", None)),
         "up_bias": Spec((W,), (None,), zeros),
-        "down": Spec((W, W), (None, None)),
+        "down": Spec((W, W), ("embed", None)),
         "down_bias": Spec((W,), (None,), zeros),
     }
     return {
-        "in": Spec((PATCH_DIM, W), (None, None)),
+        "in": Spec((PATCH_DIM, W), (None, "embed")),
         "hidden": Spec((D, W), ("embed", None)),
-        "previous": Spec((PATCH_DIM, W), (None, None)),
-        "time": Spec((2 * TIME_FREQUENCIES, W), (None, None), fan_in),
+        "previous": Spec((PATCH_DIM, W), (None, "embed")),
+        "time": Spec((2 * TIME_FREQUENCIES, W), (None, "embed"), fan_in),
         "cond_bias": Spec((W,), (None,), zeros),
         "blocks": [block for _ in range(cfg.flow_layers)],
         "out_norm": Spec((W,), (None,), ones),
-        "out": Spec((W, PATCH_DIM), (None, None), zeros),
+        "out": Spec((W, PATCH_DIM), ("embed", None), zeros),
         "mean": Spec((PATCH_DIM,), (None,), zeros),
         "std": Spec((PATCH_DIM,), (None,), ones),
     }

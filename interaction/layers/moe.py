@@ -12,13 +12,18 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from interaction import ops
 from interaction.config import ModelConfig
 from interaction.ops import rows
-from interaction.ops.experts import AXES, Experts, experts
+from interaction.ops.experts import Experts, experts
 from interaction.parallel.collectives import fanned
 from interaction.params import Params, Spec, ones, zeros
+
+KEPT = "experts"
+"""What the experts gave: kept where a layer is recomputed, so that rows are not sent out
+and multiplied a second time."""
 
 
 def specs(cfg: ModelConfig) -> dict[str, Spec]:
@@ -73,11 +78,11 @@ def moe(params: Params, cfg: ModelConfig, x_BTD: jax.Array) -> tuple[jax.Array, 
     o = ops.of(cfg)
     x_ND = x_BTD.reshape(-1, x_BTD.shape[-1])
     routing = route(params, cfg, x_ND)
-    # Every device routes alike; its own experts see their part of the gradient.
-    mine = fanned(x_ND, AXES, o.all_reduce)
-    weight = fanned(routing.weight_NA, AXES, o.all_reduce)
+    # Devices along `tensor` route alike; their own experts see part of the gradient.
+    mine = fanned(x_ND, ("tensor",), o.all_reduce)
+    weight = fanned(routing.weight_NA, ("tensor",), o.all_reduce)
     held = Experts(params["gate"], params["up"], params["down"])
-    y_ND = experts(o, mine, routing.chosen_NA, weight, held)
+    y_ND = checkpoint_name(experts(o, mine, routing.chosen_NA, weight, held), KEPT)
     if cfg.shared_experts:
         y_ND = _add(cfg, y_ND, _shared(params, cfg, x_ND, routing.shared_NS))
     return y_ND.reshape(x_BTD.shape), routing

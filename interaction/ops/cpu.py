@@ -140,7 +140,7 @@ def grouped(x_MK: jax.Array, w_XKN: jax.Array, sizes_X: jax.Array) -> jax.Array:
     tiles that there are. -> float32 [M, N]; rows behind the last group get anything."""
     M, N = x_MK.shape[0], w_XKN.shape[-1]
     tiles = align(sizes_X, M, TILE)
-    x = jnp.pad(x_MK, ((0, 1), (0, 0)))[tiles.source]
+    x = tiles.rows_of(x_MK, x_MK.shape[1])
 
     def one(t: jax.Array, out: jax.Array) -> jax.Array:
         rows = jax.lax.dynamic_slice_in_dim(x, t * TILE, TILE)

@@ -1,42 +1,36 @@
-"""SwiGLU experts over routed rows, dropless, in three forms of the same sum.
+"""SwiGLU experts over routed rows, dropless, in four forms of the same sum.
 
 A row's result is the sum over its experts of weight * expert(row), the weight applied
 before the down projection. `every_expert` multiplies each row by all experts of this
 device, unchosen ones weighing zero: for few small experts. `grouped` sorts rows by expert
 and multiplies each by its own, in tiles of one expert: for many experts. `each_row` fetches
-the experts of each row: for a few rows of many experts.
+the experts of each row: for a few rows of many experts. `elsewhere` sends rows to the
+devices along the mesh axis `expert` that hold theirs.
 
-Experts are added as a binary tree over their numbers, neighbours first; one that was not
-chosen adds an exact zero. So the forms agree to the bit in invariant numerics, and so do
-devices that hold some of the experts each (the mesh axes `expert` and `tensor` together).
+An expert's result is rounded to the rows' dtype. Experts are added in float32 as a binary
+tree over their numbers, neighbours first; one that was not chosen adds an exact zero. So
+the forms agree to the bit in invariant numerics, and so do devices that hold some of the
+experts each: those along `expert` see each other's rows, those along `tensor` add up.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
 from interaction.errors import InputError
+from interaction.ops.dispatch import Experts, by_expert, sent_out
 from interaction.ops.rows import swiglu
 from interaction.ops.sums import tree
-from interaction.parallel.collectives import index, summed, total
+from interaction.parallel.collectives import index, size, summed, total
 
 if TYPE_CHECKING:
     from interaction.ops import Ops
 
-AXES = ("expert", "tensor")
 FEW = 16  # experts up to which multiplying by all of them is faster (measured on CPU)
 TILE = 16  # rows of one expert that are multiplied together
-
-
-class Experts(NamedTuple):
-    """This device's weights."""
-
-    gate_XDF: jax.Array
-    up_XDF: jax.Array
-    down_XFD: jax.Array
 
 
 def experts(
@@ -47,20 +41,23 @@ def experts(
     held: Experts,
 ) -> jax.Array:
     """sum over a of weight[n,a] * expert[chosen[n,a]](x[n]). -> [N, D] in x's dtype."""
-    X, devices = held.gate_XDF.shape[0], total(AXES)
+    X, devices = held.gate_XDF.shape[0], total(("tensor", "expert"))
     held = Experts(*(ops.cast(w, x_ND.dtype.name) for w in held))
     if devices > 1 and X & (X - 1):
         raise InputError(
             f"{X} experts on each of {devices} devices; the mesh axes expert x tensor must "
             "leave a power of two"
         )
-    chosen = chosen_NA - index(AXES) * X  # in this device's numbers
-    if X * devices <= FEW:
+    reached = X * size("expert")
+    chosen = chosen_NA - index(("tensor",)) * reached  # in these devices' numbers
+    if reached > X:
+        form = elsewhere
+    elif X * devices <= FEW:
         form = every_expert
     else:
         form = each_row if chosen.size <= TILE else grouped
     y = form(ops, x_ND, chosen, weight_NA.astype(jnp.float32), held)
-    return ops.cast(summed(y, AXES, ops.all_reduce), x_ND.dtype.name)
+    return ops.cast(summed(y, ("tensor",), ops.all_reduce), x_ND.dtype.name)
 
 
 def every_expert(ops, x_ND, chosen_NA, weight_NA, held: Experts) -> jax.Array:
@@ -74,7 +71,7 @@ def every_expert(ops, x_ND, chosen_NA, weight_NA, held: Experts) -> jax.Array:
         rows = jnp.broadcast_to(x_ND, (X, N, D))
         h = swiglu(ops, ops.product(rows, gate), ops.product(rows, up),
                     weight_XN[..., None], x_ND.dtype)  # fmt: skip
-        out = ops.product(h, down).astype(jnp.float32)
+        out = ops.cast(ops.product(h, down), x_ND.dtype.name).astype(jnp.float32)
         return tree([out[e] for e in range(X)])
     wide = lambda w: jnp.moveaxis(w, 0, 1).reshape(D, X * F)  # noqa: E731
     weight = jnp.repeat(weight_XN.T, F, axis=1)
@@ -83,16 +80,16 @@ def every_expert(ops, x_ND, chosen_NA, weight_NA, held: Experts) -> jax.Array:
     if not ops.ordered:  # one sum over all
         return (h @ down.reshape(X * F, D)).astype(jnp.float32)
     parts = [ops.product(h[:, e * F : (e + 1) * F], down[e]) for e in range(X)]
-    return tree(parts)
+    return tree([ops.cast(y, x_ND.dtype.name).astype(jnp.float32) for y in parts])
 
 
-def _by_prefix(out_NAD: jax.Array, chosen_NA: jax.Array, bits: int) -> jax.Array:
-    """The tree over all experts, of those that a row has: slots in order of their
-    expert's number are added where a level of the tree joins them."""
+def _by_prefix(out_NAD: jax.Array, chosen_NA: jax.Array, X: int) -> jax.Array:
+    """The tree over X experts, of those that a row has: slots in order of their expert's
+    number are added where a level of the tree joins them. -> float32 [N, D]"""
     A = chosen_NA.shape[1]
-    parts = [out_NAD[:, a] for a in range(A)]
+    parts = [out_NAD[:, a].astype(jnp.float32) for a in range(A)]
     numbers = [chosen_NA[:, a] for a in range(A)]
-    for level in range(1, bits + 1):
+    for level in range(1, (X - 1).bit_length() + 1):
         for a in range(A - 1):
             joins = (numbers[a] >> level) == (numbers[a + 1] >> level)
             joins = joins[:, None]
@@ -101,17 +98,10 @@ def _by_prefix(out_NAD: jax.Array, chosen_NA: jax.Array, bits: int) -> jax.Array
     return tree(parts)  # all but the last are zero
 
 
-def _bits(X: int) -> int:
-    """Levels of a tree over all devices' experts."""
-    return (X * total(AXES) - 1).bit_length()
-
-
 def each_row(ops, x_ND, chosen_NA, weight_NA, held: Experts) -> jax.Array:
     X = held.gate_XDF.shape[0]
     N, A = chosen_NA.shape
-    by_number = jnp.argsort(chosen_NA, axis=1)
-    chosen = jnp.take_along_axis(chosen_NA, by_number, axis=1)
-    weight = jnp.take_along_axis(weight_NA, by_number, axis=1)
+    chosen, weight = _by_number(chosen_NA, weight_NA)
 
     def one(pair: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         row, e, w = pair
@@ -123,29 +113,33 @@ def each_row(ops, x_ND, chosen_NA, weight_NA, held: Experts) -> jax.Array:
 
         def run() -> jax.Array:
             h = swiglu(ops, ops.product(row, gate), ops.product(row, up), w, x_ND.dtype)
-            return ops.product(h, down).astype(jnp.float32)
+            return ops.cast(ops.product(h, down), x_ND.dtype.name)
 
-        return jax.lax.cond(mine, run, lambda: jnp.zeros(row.shape, jnp.float32))
+        return jax.lax.cond(mine, run, lambda: jnp.zeros_like(row))
 
     rows = jnp.repeat(x_ND, A, axis=0)[:, None]
     out = jax.lax.map(one, (rows, chosen.reshape(-1), weight.reshape(-1)))
-    return _by_prefix(out.reshape(N, A, -1), chosen, _bits(X))
+    return _by_prefix(out.reshape(N, A, -1), chosen, X)
 
 
 def grouped(ops, x_ND, chosen_NA, weight_NA, held: Experts) -> jax.Array:
-    X, D, _ = held.gate_XDF.shape
     N, A = chosen_NA.shape
-    by_number = jnp.argsort(chosen_NA, axis=1)
-    chosen = jnp.take_along_axis(chosen_NA, by_number, axis=1)
-    weight = jnp.take_along_axis(weight_NA, by_number, axis=1).reshape(-1)
-    mine = (chosen >= 0) & (chosen < X)
-    expert = jnp.where(mine, chosen, X).reshape(-1)  # others sort behind all groups
-    order = jnp.argsort(expert, stable=True)
-    sizes = jnp.bincount(expert, length=X + 1)[:X].astype(jnp.int32)
-    rows, w = x_ND[order // A], weight[order, None]
-    gate, up, down = held
-    dot = lambda x, part: ops.grouped(x, part, sizes)  # noqa: E731
-    h = swiglu(ops, dot(rows, gate), dot(rows, up), w, x_ND.dtype)
-    out = dot(h, down).astype(jnp.float32)[jnp.argsort(order, stable=True)]
-    out = jnp.where(mine[..., None], out.reshape(N, A, D), 0.0)
-    return _by_prefix(out, chosen, _bits(X))
+    X = held.gate_XDF.shape[0]
+    chosen, weight = _by_number(chosen_NA, weight_NA)
+    number = jnp.where((chosen >= 0) & (chosen < X), chosen, X).reshape(-1)
+    row = jnp.arange(N * A) // A
+    out = by_expert(ops, x_ND, row, number, weight.reshape(-1), held)
+    return _by_prefix(out.reshape(N, A, -1), chosen, X)
+
+
+def elsewhere(ops, x_ND, chosen_NA, weight_NA, held: Experts) -> jax.Array:
+    chosen, weight = _by_number(chosen_NA, weight_NA)
+    out = sent_out(ops, x_ND, chosen, weight, held)
+    return _by_prefix(out, chosen, held.gate_XDF.shape[0] * size("expert"))
+
+
+def _by_number(chosen_NA: jax.Array, weight_NA: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A row's slots in order of their experts."""
+    order = jnp.argsort(chosen_NA, axis=1)
+    at = lambda values: jnp.take_along_axis(values, order, axis=1)  # noqa: E731
+    return at(chosen_NA), at(weight_NA)

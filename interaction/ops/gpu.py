@@ -14,20 +14,11 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
-from interaction.ops.groups import align
+from interaction.ops.groups import align, fill, round_up
 
 UNIT = 64  # rows, and columns, of one program
 TERMS = 32  # of a sum that are added at once
 WARPS, STAGES = 4, 3
-
-
-def _round_up(n: int, to: int) -> int:
-    return -(-n // to) * to
-
-
-def _pad(x: jax.Array, rows: int, columns: int) -> jax.Array:
-    lead = [(0, 0)] * (x.ndim - 2)
-    return jnp.pad(x, [*lead, (0, rows - x.shape[-2]), (0, columns - x.shape[-1])])
 
 
 def _dot(x: jax.Array, w: jax.Array) -> jax.Array:
@@ -55,9 +46,9 @@ def product(x: jax.Array, w: jax.Array, turned: bool, interpret: bool = False) -
     """[..., M, K] @ [..., K, N] (turned: [..., N, K]) -> float32 [..., M, N]."""
     lead, (M, K) = x.shape[:-2], x.shape[-2:]
     N = w.shape[-2] if turned else w.shape[-1]
-    m, n, k = _round_up(M, UNIT), _round_up(N, UNIT), _round_up(K, TERMS)
-    x = _pad(x.reshape(-1, M, K), m, k)
-    w = _pad(w.reshape(-1, *w.shape[-2:]), *((n, k) if turned else (k, n)))
+    m, n, k = round_up(M, UNIT), round_up(N, UNIT), round_up(K, TERMS)
+    x = fill(x.reshape(-1, M, K), m, k)
+    w = fill(w.reshape(-1, *w.shape[-2:]), *((n, k) if turned else (k, n)))
     right = (UNIT, k) if turned else (k, UNIT)
     at = lambda b, i, j: (b, j, 0) if turned else (b, 0, j)  # noqa: E731
     out = pl.pallas_call(
@@ -95,9 +86,9 @@ def grouped(
     """Rows sorted by group, `sizes` of each, times their group's matrix; rows behind the
     last group get anything. -> float32 [M, N]."""
     (M, K), (X, _, N) = x_MK.shape, w_XKN.shape
-    n, k = _round_up(N, UNIT), _round_up(K, TERMS)
+    n, k = round_up(N, UNIT), round_up(K, TERMS)
     units = align(sizes_X, M, UNIT)
-    x = _pad(x_MK, M + 1, k)[units.source]
+    x = units.rows_of(x_MK, k)
     out = pl.pallas_call(
         _grouped_kernel,
         out_shape=jax.ShapeDtypeStruct((len(x), n), jnp.float32),
@@ -111,7 +102,7 @@ def grouped(
         compiler_params=_params(),
         name="pinned_grouped",
         interpret=interpret,
-    )(units.group, x, _pad(w_XKN, k, n))
+    )(units.group, x, fill(w_XKN, k, n))
     return out[units.to, :N]
 
 
@@ -135,9 +126,9 @@ def grouped_outer(
     """x^T @ g over the rows of each group: the gradient of `grouped` by its matrices.
     -> float32 [X, K, N]."""
     (M, K), N, X = x_MK.shape, g_MN.shape[1], len(sizes_X)
-    k, n = _round_up(K, UNIT), _round_up(N, UNIT)
+    k, n = round_up(K, UNIT), round_up(N, UNIT)
     units = align(sizes_X, M, TERMS)
-    x, g = _pad(x_MK, M + 1, k)[units.source], _pad(g_MN, M + 1, n)[units.source]
+    x, g = units.rows_of(x_MK, k), units.rows_of(g_MN, n)
     first = jnp.cumsum(-(-sizes_X // TERMS))
     first = jnp.concatenate([jnp.zeros(1, jnp.int32), first.astype(jnp.int32)])
     out = pl.pallas_call(

@@ -1,4 +1,5 @@
-"""Rows sorted by group, moved to whole units of one group each."""
+"""Matrices filled up with zeros to whole units; rows sorted by group, moved to units of
+one group each."""
 
 from __future__ import annotations
 
@@ -6,6 +7,16 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+
+def round_up(n: int, to: int) -> int:
+    return -(-n // to) * to
+
+
+def fill(x: jax.Array, rows: int, columns: int) -> jax.Array:
+    """Zeros behind the last two axes, up to these sizes."""
+    lead = [(0, 0)] * (x.ndim - 2)
+    return jnp.pad(x, [*lead, (0, rows - x.shape[-2]), (0, columns - x.shape[-1])])
 
 
 class Units(NamedTuple):
@@ -16,6 +27,10 @@ class Units(NamedTuple):
     used: jax.Array
     to: jax.Array
     source: jax.Array
+
+    def rows_of(self, x_MN: jax.Array, columns: int) -> jax.Array:
+        """The rows where they go, zeros between them. -> [T * U, columns]"""
+        return fill(x_MN, len(x_MN) + 1, columns)[self.source]
 
 
 def align(sizes_X: jax.Array, rows: int, unit: int) -> Units:

@@ -16,50 +16,47 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from interaction.ops.groups import align
+from interaction.ops.groups import align, fill, round_up
 
 UNIT = 128  # rows, and columns, of one product of the matrix unit
 TERMS = 512  # of a sum that one unit adds at once
 MOST = 4  # units of a block's side
 
 
-def _round_up(n: int, to: int) -> int:
-    return -(-n // to) * to
-
-
-def _pad(x: jax.Array, rows: int, columns: int) -> jax.Array:
-    lead = [(0, 0)] * (x.ndim - 2)
-    return jnp.pad(x, [*lead, (0, rows - x.shape[-2]), (0, columns - x.shape[-1])])
-
-
 def _precision(dtype: jnp.dtype) -> jax.lax.Precision:
     return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else jax.lax.Precision.DEFAULT
 
 
-def _accumulate(x_ref, w_ref, out_ref, turned: bool, fresh) -> None:
-    """out += x @ w, unit by unit; from zero where `fresh`."""
-    for i in range(0, x_ref.shape[0], UNIT):
-        x = x_ref[i : i + UNIT, :]
+def _accumulate(x_ref, w_ref, out_ref, along: tuple[int, int], fresh) -> None:
+    """out += x @ w, unit by unit; from zero where `fresh`. along: the axis of x, and of
+    w, that is summed."""
+    over, under = along
+    for i in range(0, out_ref.shape[0], UNIT):
         for j in range(0, out_ref.shape[1], UNIT):
-            w = w_ref[j : j + UNIT, :] if turned else w_ref[:, j : j + UNIT]
             part = jax.lax.dot_general(
-                x,
-                w,
-                (((1,), (1 if turned else 0,)), ((), ())),
-                precision=_precision(x.dtype),
+                _unit(x_ref, 1 - over, i),
+                _unit(w_ref, 1 - under, j),
+                (((over,), (under,)), ((), ())),
+                precision=_precision(x_ref.dtype),
                 preferred_element_type=jnp.float32,
             )
             at = (slice(i, i + UNIT), slice(j, j + UNIT))
             out_ref[at] = jnp.where(fresh, part, out_ref[at] + part)
 
 
+def _unit(ref, axis: int, start: int) -> jax.Array:
+    cut = slice(start, start + UNIT)
+    return ref[cut, :] if axis == 0 else ref[:, cut]
+
+
 def _product_kernel(x_ref, w_ref, out_ref, *, turned: bool) -> None:
-    _accumulate(x_ref, w_ref, out_ref, turned, pl.program_id(3) == 0)
+    along = (1, 1) if turned else (1, 0)
+    _accumulate(x_ref, w_ref, out_ref, along, pl.program_id(3) == 0)
 
 
 def _block(n: int) -> int:
     """Rows or columns of a block, which n is filled up to a multiple of."""
-    return min(_round_up(n, UNIT), MOST * UNIT)
+    return min(round_up(n, UNIT), MOST * UNIT)
 
 
 @functools.partial(jax.jit, static_argnames=("turned", "interpret"), inline=True)
@@ -68,10 +65,10 @@ def product(x: jax.Array, w: jax.Array, turned: bool, interpret: bool = False) -
     lead, (M, K) = x.shape[:-2], x.shape[-2:]
     N = w.shape[-2] if turned else w.shape[-1]
     rows, columns = _block(M), _block(N)
-    terms = min(_round_up(K, UNIT), TERMS)
-    m, n, k = _round_up(M, rows), _round_up(N, columns), _round_up(K, terms)
-    x = _pad(x.reshape(-1, M, K), m, k)
-    w = _pad(w.reshape(-1, *w.shape[-2:]), *((n, k) if turned else (k, n)))
+    terms = min(round_up(K, UNIT), TERMS)
+    m, n, k = round_up(M, rows), round_up(N, columns), round_up(K, terms)
+    x = fill(x.reshape(-1, M, K), m, k)
+    w = fill(w.reshape(-1, *w.shape[-2:]), *((n, k) if turned else (k, n)))
     right = (columns, terms) if turned else (terms, columns)
     at = lambda b, i, j, t: (b, j, t) if turned else (b, t, j)  # noqa: E731
     out = pl.pallas_call(
@@ -97,7 +94,7 @@ def _grouped_kernel(expert_ref, used_ref, x_ref, w_ref, out_ref) -> None:
 
     @pl.when(tile < used_ref[0])
     def _() -> None:
-        _accumulate(x_ref, w_ref, out_ref, False, k == 0)
+        _accumulate(x_ref, w_ref, out_ref, (1, 0), k == 0)
 
 
 @functools.partial(jax.jit, static_argnames=("interpret",), inline=True)
@@ -107,10 +104,10 @@ def grouped(
     """Rows sorted by group, `sizes` of each, times their group's matrix; rows behind the
     last group get anything. -> float32 [M, N]."""
     (M, K), N = x_MK.shape, w_XKN.shape[2]
-    columns, terms = _block(N), min(_round_up(K, UNIT), TERMS)
-    n, k = _round_up(N, columns), _round_up(K, terms)
+    columns, terms = _block(N), min(round_up(K, UNIT), TERMS)
+    n, k = round_up(N, columns), round_up(K, terms)
     units = align(sizes_X, M, UNIT)
-    x = _pad(x_MK, M + 1, k)[units.source]
+    x = units.rows_of(x_MK, k)
     used = units.used[None]
     out = pl.pallas_call(
         _grouped_kernel,
@@ -129,7 +126,7 @@ def grouped(
         ),
         name="pinned_grouped",
         interpret=interpret,
-    )(units.group, used, x, _pad(w_XKN, k, n))
+    )(units.group, used, x, fill(w_XKN, k, n))
     return out[units.to, :N]
 
 
@@ -139,17 +136,7 @@ def _outer_kernel(group_ref, used_ref, x_ref, g_ref, out_ref) -> None:
 
     @pl.when(t < used_ref[0])
     def _() -> None:
-        for i in range(0, out_ref.shape[0], UNIT):
-            for j in range(0, out_ref.shape[1], UNIT):
-                part = jax.lax.dot_general(
-                    x_ref[:, i : i + UNIT],
-                    g_ref[:, j : j + UNIT],
-                    (((0,), (0,)), ((), ())),
-                    precision=_precision(x_ref.dtype),
-                    preferred_element_type=jnp.float32,
-                )
-                at = (slice(i, i + UNIT), slice(j, j + UNIT))
-                out_ref[at] = jnp.where(fresh, part, out_ref[at] + part)
+        _accumulate(x_ref, g_ref, out_ref, (0, 0), fresh)
 
 
 @functools.partial(jax.jit, static_argnames=("interpret",), inline=True)
@@ -160,9 +147,9 @@ def grouped_outer(
     -> float32 [X, K, N]."""
     (M, K), N, X = x_MK.shape, g_MN.shape[1], len(sizes_X)
     rows, columns = _block(K), _block(N)
-    k, n = _round_up(K, rows), _round_up(N, columns)
+    k, n = round_up(K, rows), round_up(N, columns)
     units = align(sizes_X, M, UNIT)
-    x, g = _pad(x_MK, M + 1, k)[units.source], _pad(g_MN, M + 1, n)[units.source]
+    x, g = units.rows_of(x_MK, k), units.rows_of(g_MN, n)
     out = pl.pallas_call(
         _outer_kernel,
         out_shape=jax.ShapeDtypeStruct((X, k, n), jnp.float32),
@@ -199,7 +186,7 @@ def row_sum(x_MN: jax.Array, interpret: bool = False) -> jax.Array:
     """Sums of rows, of up to `TERMS` terms: units added in order, then the lanes of one.
     float32 [M, N] -> [M, 1]."""
     M, N = x_MN.shape
-    m, n = _round_up(M, UNIT), _round_up(N, UNIT)
+    m, n = round_up(M, UNIT), round_up(N, UNIT)
     out = pl.pallas_call(
         _sum_kernel,
         out_shape=jax.ShapeDtypeStruct((m, UNIT), jnp.float32),
@@ -209,5 +196,5 @@ def row_sum(x_MN: jax.Array, interpret: bool = False) -> jax.Array:
         compiler_params=pltpu.CompilerParams(dimension_semantics=("parallel",)),
         name="pinned_row_sum",
         interpret=interpret,
-    )(_pad(x_MN, m, n))
+    )(fill(x_MN, m, n))
     return out[:M, :1]

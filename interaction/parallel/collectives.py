@@ -51,8 +51,13 @@ def index(axes: Axes) -> jax.Array | int:
 
 def anywhere(flag: jax.Array, axes: Axes) -> jax.Array:
     """Whether a bool is true on any device."""
+    return largest(flag.astype(jnp.int32), axes) > 0
+
+
+def largest(x: jax.Array, axes: Axes) -> jax.Array:
+    """Of all devices. No order matters."""
     axes = tuple(axis for axis in axes if size(axis) > 1)
-    return lax.pmax(flag.astype(jnp.int32), axes) > 0 if axes else flag
+    return lax.pmax(x, axes) if axes else x
 
 
 def _bits(axis: str) -> int:

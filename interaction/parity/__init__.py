@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from interaction.config import ModelConfig
-from interaction.parallel.mesh import first_devices
+from interaction.parallel.mesh import first_devices, title
 from interaction.parity.bits import Found, Row, compare
 from interaction.parity.forced import in_blocks, stages, valid
 from interaction.parity.sampled import converse, emitted, records
@@ -42,10 +42,6 @@ def meshes(cfg: ModelConfig, devices: int = DEVICES) -> list[dict[str, int]]:
         {"data": devices // t, "tensor": t},
     ]
     return single + [m for m in mixed if np.prod(list(m.values())) <= devices]
-
-
-def title(sizes: Mapping[str, int]) -> str:
-    return " ".join(f"{axis}={n}" for axis, n in sizes.items() if n > 1)
 
 
 class Told(NamedTuple):

@@ -14,6 +14,7 @@ from jax._src.interpreters import mlir
 from jaxlib.mlir import ir
 
 from interaction.config import ModelConfig
+from interaction.hlo import operation
 from interaction.ops import tpu
 from interaction.pod import compile_training, compile_turn, pod_mesh
 
@@ -43,15 +44,11 @@ def read(program: jax.stages.Compiled) -> Program:
     reducers = _reducers(text)
     found = Program({}, {}, {}, [], [], [])
     for line in text.splitlines():
-        match = re.search(r"= (?:\([^=]*\)|\S+) ([a-z][a-z0-9-]*)\(", line)
-        if not match:
-            continue
-        kind = match[1].removesuffix("-start")
+        kind = operation(line).removesuffix("-start")
         name = re.search(r'op_name="([^"]*)"', line)
         where = name[1] if name else line.split("=")[0].strip()
         if kind == "custom-call" and '"tpu_custom_call"' in line:
-            kernel = re.sub(r"[.\d]*$", "", line.split("=")[0].strip().lstrip("%"))
-            kernel = re.sub(r"^ROOT %", "", kernel)
+            kernel = re.sub(r"^(ROOT )?%|[.\d]*$", "", line.split("=")[0].strip())
             found.kernels[kernel] = found.kernels.get(kernel, 0) + 1
             found.units.setdefault(kernel, set()).update(_units(line))
         elif kind == "all-reduce" and _disjoint(line):
@@ -77,8 +74,7 @@ def _reducers(text: str) -> dict[str, str]:
         if line.startswith("%") and line.endswith("{"):
             name = line.split()[0].lstrip("%")
         elif line.startswith("  ROOT ") and name:
-            match = re.search(r"= (?:\([^=]*\)|\S+) ([a-z][a-z0-9-]*)\(", line)
-            roots[name] = match[1] if match else ""
+            roots[name] = operation(line)
     return roots
 
 
@@ -174,7 +170,6 @@ def compile_all(
     """The programs that serve and, if the config has `train`, the one that trains."""
     mesh = pod_mesh(topology, sizes)
     if "train" in config:
-        for name, program in compile_training(config, cfg, mesh).items():
-            yield name, read(program)
+        yield "train", read(compile_training(config, cfg, mesh))
     for name, program in compile_turn(cfg, mesh, slots).items():
         yield name, read(program)

@@ -6,17 +6,17 @@ import functools
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from interaction.grammar import Kind
 from interaction.parallel.mesh import make_mesh
-from interaction.parallel.placement import EVERYWHERE, of_params, over, place
+from interaction.parallel.placement import place_params
 from interaction.params import flatten
 from interaction.parity.bits import Found
 from interaction.parity.subject import Subject
 from interaction.score import Batch
 from interaction.train.losses import Weights
-from interaction.train.state import gradients_of
+from interaction.train.state import batch_gradients
 
 WEIGHTS = Weights(
     flow=1.0, heard=1.0, control=1.0, z=1e-4, draws=2, voice_rows=64, t_mean=0.0,
@@ -26,10 +26,8 @@ WEIGHTS = Weights(
 
 def gradients(subject: Subject, batch: Batch, mesh: Mesh | None, leaves: int) -> Found:
     """Of a training step on the recorded sessions, by parameter."""
-
     cfg, params, block = subject.cfg, subject.params, batch.block
     mesh = mesh or make_mesh(devices=jax.devices()[:1])
-    d, f = mesh.shape["data"], mesh.shape["fsdp"]
     n_voice = (np.asarray(block.kind) == Kind.AUDIO_OUT).sum(1)[:, None]
     spoken = np.arange(block.voice.shape[1]) < n_voice
     heard = np.asarray(block.token)[:, :1] % cfg.vocab_used + 0 * block.dmel[..., 0]
@@ -40,12 +38,11 @@ def gradients(subject: Subject, batch: Batch, mesh: Mesh | None, leaves: int) ->
         "voice_at": np.where(spoken, batch.drawn.at, -1).astype(np.int32),
         "voice_first": ~np.asarray(batch.drawn.previous).any(-1),
     }  # fmt: skip
-    shape = (leaves // (d * f), d, f, -1)
-    parts = {name: x.reshape(*shape, *x.shape[1:]) for name, x in rows.items()}
-    at, by = of_params(cfg, mesh), PartitionSpec(None, "data", "fsdp")
-    part = functools.partial(gradients_of, cfg, WEIGHTS, leaves, False)
-    run = over(mesh, part, (at, by, EVERYWHERE), (at, EVERYWHERE, EVERYWHERE))
-    grads, metrics, norm = jax.jit(run)(place(mesh, params, at), parts, jax.random.key(3))
+    run = functools.partial(
+        batch_gradients, cfg=cfg, weights=WEIGHTS, leaves=leaves, remat=False, mesh=mesh
+    )
+    params = place_params(params, cfg, mesh)
+    grads, metrics, norm = jax.jit(run)(params, rows, jax.random.key(3))
     found = {"loss": metrics["loss"], "gradient norm": norm}
     return jax.device_get(
         found | {f"gradient of {k}": v for k, v in flatten(grads).items()}

@@ -15,10 +15,9 @@ EPILOG = """examples:
   python -m interaction.train --config=configs/nano.py --workdir=runs/try \\
       --config.train.steps=200 --config.model.width=128
   python -m interaction.train --config=configs/nano.py --workdir=runs/more --init=nano
-  tensorboard --logdir runs/nano/tensorboard
-
-  python -m interaction.train --config=configs/nano.py --workdir=runs/nano \
+  python -m interaction.train --config=configs/nano.py --workdir=runs/nano \\
       --config.train.batch_shards=8 --config.train.mesh.fsdp=8   # on a CPU: virtual devices
+  tensorboard --logdir runs/nano/tensorboard
 
 Started again with the same --workdir, a run goes on from its last checkpoint with the
 same losses to the last bit, on another mesh too. SIGTERM saves and ends it."""

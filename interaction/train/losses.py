@@ -15,9 +15,9 @@ from interaction.grammar import EMITTED, Kind
 from interaction.layers import flow
 from interaction.modality.audio import PATCH_DIM
 from interaction.model import Block
-from interaction.ops.rows import logsumexp
 from interaction.params import Params
 from interaction.rounding import rounded
+from interaction.train.cross_entropy import cross_entropy
 
 
 class Weights(NamedTuple):
@@ -165,12 +165,6 @@ def flow_loss(
     return _share(o, o.row_sum(rounded(error * error))[..., 0], mask, inverse)
 
 
-def _at(values: jax.Array, index: jax.Array) -> jax.Array:
-    """values[..., index] as a masked sum, whose gradient needs no scatter."""
-    hit = jnp.arange(values.shape[-1]) == index[..., None]
-    return jnp.where(hit, values, 0.0).sum(-1)
-
-
 def to_block(batch: dict, voice: jax.Array) -> Block:
     return Block(
         batch["kind"],
@@ -210,10 +204,9 @@ def loss(
     kind = next_kind(batch)
     target = jnp.pad(batch["token"][:, 1:], ((0, 0), (0, 1)))
     text_here, emitted = is_text(kind), is_emitted(kind)
-    logits = model.logits(params, cfg, out.hidden)
-    log_z = logsumexp(ops.of(cfg), logits)[..., 0]
-    ce = log_z - _at(logits, target)
-    right = (logits.argmax(-1) == target).astype(jnp.float32)
+    flat = out.hidden.reshape(-1, cfg.width)
+    entropy = cross_entropy(params, cfg, flat, target.reshape(-1))
+    ce, log_z, right = (x.reshape(target.shape) for x in entropy)
     scale = jnp.where(text_here, 1.0, weights.control)
     # Per frame, not per token: silence must not drown the few words.
     tokens = share(ce * scale, emitted, one_over["frames"])
@@ -222,11 +215,11 @@ def loss(
     heard_BA = batch["heard"]
     heard_at, here = _audio_positions(batch["kind"], heard_BA.shape[1])
     heard_hidden = jnp.take_along_axis(out.hidden, heard_at[..., None], axis=1)
-    heard_logits = model.heard_logits(params, cfg, heard_hidden)
-    heard_z = logsumexp(ops.of(cfg), heard_logits)[..., 0]
-    heard = share(heard_z - _at(heard_logits, heard_BA), here, one_over["heard"])
+    heard_hidden = model.heard_hidden(params, cfg, heard_hidden.reshape(-1, cfg.width))
+    entropy = cross_entropy(params, cfg, heard_hidden, heard_BA.reshape(-1))
+    heard_ce, _, heard_right = (x.reshape(heard_BA.shape) for x in entropy)
+    heard = share(heard_ce, here, one_over["heard"])
     speech = here & (heard_BA != cfg.controls_at + Kind.NOTHING)
-    heard_right = heard_logits.argmax(-1) == heard_BA
 
     flow_mse = flow_loss(
         params, cfg, flow_key, out.hidden, batch, x_BOM, weights, one_over["patches"]
@@ -240,7 +233,7 @@ def loss(
         "flow": flow_mse,
         "text_accuracy": share(right, text_here, one_over["text"]),
         "control_accuracy": share(right, emitted & ~text_here, one_over["control"]),
-        "heard_right": (speech & heard_right).sum().astype(jnp.float32),
+        "heard_right": jnp.where(speech, heard_right, 0.0).sum(),
         "heard_speech": speech.sum().astype(jnp.float32),
         "load": out.load,
     }

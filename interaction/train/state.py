@@ -17,7 +17,14 @@ from interaction.errors import InputError
 from interaction.ops.sums import tree
 from interaction.parallel.collectives import all_gather, index, total
 from interaction.parallel.mesh import ROWS, TABLE, row_devices
-from interaction.parallel.placement import EVERYWHERE, of_params, over, place
+from interaction.parallel.placement import (
+    EVERYWHERE,
+    kept,
+    of_moments,
+    of_params,
+    over,
+    place,
+)
 from interaction.params import Params, Spec, initialise, is_spec
 from interaction.rounding import rounded
 from interaction.train.losses import Weights, counts, loss
@@ -37,13 +44,13 @@ def create(cfg: ModelConfig, tx: optax.GradientTransformation, seed: int) -> Tra
 
 
 def partitions(state: TrainState, cfg: ModelConfig, mesh: Mesh) -> TrainState:
-    """Where a state's arrays live: the optimiser's moments as their parameters do."""
-    at = of_params(cfg, mesh)
-    moments = lambda x: isinstance(x, dict) and x.keys() == state.params.keys()  # noqa: E731
+    """Where a state's arrays live."""
+    moments, named = of_moments(cfg, mesh), state.params.keys()
+    are_moments = lambda x: isinstance(x, dict) and x.keys() == named  # noqa: E731
     where = jax.tree.map(
-        lambda x: at if moments(x) else EVERYWHERE, state.opt, is_leaf=moments
+        lambda x: moments if are_moments(x) else EVERYWHERE, state.opt, is_leaf=are_moments
     )
-    return TrainState(EVERYWHERE, at, where)  # type: ignore[arg-type]
+    return TrainState(EVERYWHERE, of_params(cfg, mesh), where)  # type: ignore[arg-type]
 
 
 def on_mesh(state: TrainState, cfg: ModelConfig, mesh: Mesh | None) -> TrainState:
@@ -84,24 +91,24 @@ def _sum_of_leaves(f: Callable[[jax.Array], Any], first: jax.Array, n: int) -> A
     return jax.lax.fori_loop(0, 2, add, zeros)
 
 
-def gradients_of(
+def _gradients_of(
     cfg: ModelConfig,
     weights: Weights,
     leaves: int,
     remat: bool,
     params: Params,
-    batch_Ldfb: dict[str, jax.Array],
+    batch_Lnb: dict[str, jax.Array],
     key: jax.Array,
 ) -> tuple[Params, dict[str, jax.Array], jax.Array]:
     """Gradients (divided as the parameters are), metrics and gradient norm of a batch,
     from this device's part of it.
 
-    The batch is `leaves` parts; leaf (l * data + d) * fsdp + f is the l-th of device
-    (d, f). Sums over leaves are one binary tree wherever they are: over `fsdp`, over
-    `data`, then over a device's own.
+    The batch is `leaves` parts; leaf l * n + i is the l-th of the i-th of n devices along
+    `ROWS`. Sums over leaves are one binary tree wherever they are: over the devices, then
+    over a device's own.
     """
     o, specs = ops.of(cfg), model.specs(cfg)
-    batch = jax.tree.map(lambda x: x[:, 0, 0], batch_Ldfb)
+    batch = jax.tree.map(lambda x: x[:, 0], batch_Lnb)
     mine = next(iter(batch.values())).shape[0]
     part_weights = weights._replace(voice_rows=-(-weights.voice_rows // leaves))
     at = lambda l: jax.tree.map(lambda x: x[l], batch)  # noqa: E731, E741
@@ -109,8 +116,8 @@ def gradients_of(
     n = jax.tree.map(lambda *x: o.all_reduce(sum(x[1:], x[0]), ROWS), *part_counts)
 
     def over_rows(spec: Spec, g: jax.Array) -> jax.Array:
-        scattered = any("fsdp" in TABLE[axis] for axis in spec.axes)
-        return o.all_reduce(g, ("data",) if scattered else ROWS)
+        summed = {axis for logical in spec.axes for axis in TABLE[logical]}
+        return o.all_reduce(g, tuple(axis for axis in ROWS if axis not in summed))
 
     def leaf(i: jax.Array) -> tuple[Params, dict[str, jax.Array]]:
         number = i * total(ROWS) + index(ROWS)
@@ -125,6 +132,26 @@ def gradients_of(
     norm = jnp.sqrt(tree(jax.tree.leaves(squares)))
     right, speech = metrics.pop("heard_right"), metrics.pop("heard_speech")
     return grads, metrics | {"heard_accuracy": right / jnp.maximum(speech, 1.0)}, norm
+
+
+def batch_gradients(
+    params: Params,
+    batch: dict[str, jax.Array],
+    key: jax.Array,
+    cfg: ModelConfig,
+    weights: Weights,
+    leaves: int,
+    remat: bool,
+    mesh: Mesh | None,
+) -> tuple[Params, dict[str, jax.Array], jax.Array]:
+    """`_gradients_of` a whole batch [rows, ...], divided over a mesh as `leaves` parts."""
+    devices = row_devices(mesh)
+    shape = (leaves // devices, devices, -1)
+    parts = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), batch)
+    at, by = of_params(cfg, mesh), PartitionSpec(None, ROWS)
+    part = functools.partial(_gradients_of, cfg, weights, leaves, remat)
+    run = over(mesh, part, (at, by, EVERYWHERE), (at, EVERYWHERE, EVERYWHERE))
+    return run(params, parts, key)
 
 
 def _squares(o: ops.Ops, spec: Spec, g: jax.Array) -> jax.Array:
@@ -147,8 +174,8 @@ def leaves_of(cfg: ModelConfig, batch_shards: int, mesh: Mesh | None) -> int:
         return devices
     if batch_shards % devices:
         raise InputError(
-            f"train.batch_shards={batch_shards} on data x fsdp = {devices} devices; use a "
-            "multiple of that"
+            f"train.batch_shards={batch_shards} on {' x '.join(ROWS)} = {devices} devices; "
+            "use a multiple"
         )
     return batch_shards
 
@@ -176,20 +203,13 @@ def train_step(
     gradient is not finite changes nothing and says so in `finite`.
 
     batch_shards: parts that gradients are summed over as a tree in invariant numerics, so
-    that meshes whose data x fsdp divides it give the same bits.
+    that meshes whose devices along `ROWS` divide it give the same bits.
     """
     leaves = leaves_of(cfg, batch_shards, mesh)
-    data, fsdp = (mesh.shape["data"], mesh.shape["fsdp"]) if mesh else (1, 1)
-    shape = (leaves // (data * fsdp), data, fsdp, -1)
-    parts = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), batch)
-    at = of_params(cfg, mesh)
-    by = PartitionSpec(None, "data", "fsdp")
-    grads, metrics, norm = over(
-        mesh,
-        functools.partial(gradients_of, cfg, weights, leaves, remat),
-        (at, by, EVERYWHERE),
-        (at, EVERYWHERE, EVERYWHERE),
-    )(state.params, parts, jax.random.fold_in(key, state.step))
+    key = jax.random.fold_in(key, state.step)
+    grads, metrics, norm = batch_gradients(
+        state.params, batch, key, cfg, weights, leaves, remat, mesh
+    )
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
     small = rounded(jnp.where(norm > clip, clip / norm, 1.0))
     grads = jax.tree.map(lambda g: rounded(g * small), grads)
@@ -200,4 +220,5 @@ def train_step(
     params = jax.tree.map(keep, params, state.params)
     opt = jax.tree.map(keep, opt, state.opt)
     metrics |= {"grad_norm": norm, "finite": finite}
-    return TrainState(state.step + 1, params, opt), metrics
+    new = TrainState(state.step + 1, params, opt)
+    return kept(mesh, new, partitions(new, cfg, mesh) if mesh else None), metrics
