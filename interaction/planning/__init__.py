@@ -1,0 +1,1 @@
+"""What a run on a pod would take, from the program compiled for it."""

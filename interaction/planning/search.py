@@ -1,0 +1,171 @@
+"""The legal meshes of a topology, ranked by an estimate that needs no compiler.
+
+What a step would send is counted from the parameters' shapes, and times are those of
+`traffic`; the compiled program of the best has the last word.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax.sharding import Mesh
+
+from interaction import model, pod
+from interaction.config import ModelConfig
+from interaction.errors import InputError
+from interaction.ops.dispatch import SLACK
+from interaction.parallel.mesh import AXES, ROWS, TABLE
+from interaction.parallel.sharding import partition
+from interaction.params import Spec, flatten
+from interaction.planning.chips import Chip, chip_of
+from interaction.planning.roofline import Roofline
+from interaction.planning.serving import RUNS
+from interaction.planning.traffic import Torus
+
+EXCHANGES = 5  # of experts' rows in a layer: there, back; there, gradients there, back
+
+
+class Candidate(NamedTuple):
+    """bytes: of a chip, about; seconds: of a step or a micro-turn, nothing overlapping."""
+
+    sizes: dict[str, int]
+    bytes: float
+    fits: bool
+    seconds: float
+    limit: str
+
+
+def legal(
+    cfg: ModelConfig, devices: int, slices: int, rows: int
+) -> Iterator[dict[str, int]]:
+    """Meshes of so many devices that divide the model and `rows` rows or sessions."""
+    halves = [1 << i for i in range(devices.bit_length())]
+    named = flatten(model.specs(cfg))
+    for expert, tensor, fsdp in itertools.product(halves, repeat=3):
+        data, rest = divmod(devices, expert * tensor * fsdp)
+        if rest or not data or data % slices or rows % (data * expert * fsdp):
+            continue
+        if cfg.tensor_shards % tensor or cfg.experts % (expert * tensor):
+            continue
+        sizes = dict(zip(AXES, (data, fsdp, expert, tensor), strict=True))
+        try:
+            for name, spec in named.items():
+                partition(name, spec, _Shape(sizes))  # type: ignore[arg-type]
+        except InputError:
+            continue
+        yield sizes
+
+
+class _Shape(NamedTuple):
+    """All that `partition` asks of a mesh."""
+
+    shape: dict[str, int]
+
+
+def ranked(
+    config: Any, cfg: ModelConfig, mode: str, topology: str, slices: int, slots: int
+) -> list[Candidate]:
+    """Fitting ones first, fastest first. Raises InputError when none is legal."""
+    chip = chip_of(topology)
+    devices = len(pod.pod_devices(topology, slices))
+    rows = config.train.batch if mode == "train" else slots
+    found = []
+    for sizes in legal(cfg, devices, slices, rows):
+        if mode == "serve" and sizes["fsdp"] > 1:  # gathering at every position
+            continue
+        mesh = pod.pod_mesh(topology, sizes, slices)
+        if mode == "train":
+            found.append(_training(config, cfg, chip, mesh))
+        else:
+            found.append(_serving(cfg, chip, mesh, slots))
+    if not found:
+        raise InputError(
+            f"{rows} rows on {devices} devices of {topology}: no mesh divides them and the "
+            "model; change the batch, --slots or the topology"
+        )
+    return sorted(found, key=lambda c: (not c.fits, c.seconds))
+
+
+def _parts(cfg: ModelConfig, sizes: Mapping[str, int]) -> tuple[float, float, float, float]:
+    """Parameters on a device: as kept, of moments, of the layers when gathered over
+    `fsdp`, of the largest layer's."""
+    kept = moments = layers = 0.0
+    each: dict[str, float] = {}
+    for name, spec in flatten(model.specs(cfg)).items():
+        n = math.prod(spec.shape)
+        divided = _divided(spec)
+        n /= math.prod(sizes[axis] for axis in divided)
+        kept += n
+        moments += n if "expert" in divided else n / sizes["expert"]
+        if name.startswith("layers"):
+            whole = n * (sizes["fsdp"] if "fsdp" in divided else 1)
+            layers += whole
+            of = name.split(".")[1:3]
+            each[".".join(of)] = each.get(".".join(of), 0) + whole / spec.shape[0]
+    return kept, moments, layers, max(each.values())
+
+
+def _divided(spec: Spec) -> set[str]:
+    return {axis for logical in spec.axes for axis in TABLE[logical]}
+
+
+def _group(mesh: Mesh, axes: tuple[str, ...]) -> list[int]:
+    ids = np.arange(mesh.size).reshape(mesh.devices.shape)
+    at = tuple(slice(None) if name in axes else 0 for name in mesh.axis_names)
+    return ids[at].reshape(-1).tolist()
+
+
+def _training(config: Any, cfg: ModelConfig, chip: Chip, mesh: Mesh) -> Candidate:
+    from interaction.planning.training import projected, step_flops
+
+    sizes, t = dict(mesh.shape), config.train
+    kept, moments, layers, largest = _parts(cfg, sizes)
+    positions = t.batch * config.data.positions / math.prod(sizes[a] for a in ROWS)
+    passes = 2 if t.remat else 1
+    pairs = positions * cfg.experts_per_token / sizes["tensor"] * SLACK
+    width, sparse = cfg.width, sum(not kind.is_dense for kind in cfg.layer_kinds)
+    torus, links = Torus(mesh, chip), dict[str, float]()
+    for axis, kind, size, times in (
+        ("fsdp", "all-gather", 2 * layers, passes),
+        ("fsdp", "reduce-scatter", 2 * layers, 1),
+        ("expert", "all-to-all", 2 * pairs * width, EXCHANGES * sparse),
+        ("tensor", "all-reduce", 4 * positions * width, 6 * cfg.layers),
+        ("data", "all-reduce", 4 * kept, 1),
+    ):
+        if sizes[axis] > 1:
+            seconds = times * torus.cost(kind, size, _group(mesh, (axis,)))[1]
+            links[axis] = links.get(axis, 0.0) + seconds
+    flops = step_flops(config, cfg)
+    line = Roofline(flops["done"] * chip.devices / mesh.size / chip.flops, 0.0, links)
+    seconds = projected(config, chip, line, flops["needed"], mesh.size)["apart"]["step_s"]
+    # Parameters, moments and gradients; a layer's weights twice and their gradients; what
+    # layers keep; inside a layer, rows of experts in both directions.
+    total = 4 * (2 * kept + 2 * moments) + 8 * largest
+    total += positions * width * 2 * (2 * cfg.layers + 20) + pairs * width * 12
+    budget = chip.hbm_bytes / chip.devices
+    return Candidate(sizes, total, total < 0.95 * budget, seconds, line.limit())
+
+
+def _serving(cfg: ModelConfig, chip: Chip, mesh: Mesh, slots: int) -> Candidate:
+    from interaction.planning.fit import held_bytes
+
+    sizes = dict(mesh.shape)
+    given = pod.describe_turn(cfg, mesh, slots)
+    weights, cache = held_bytes(given.params), held_bytes(given.state)
+    torus, links = Torus(mesh, chip), dict[str, float]()
+    rows = slots / math.prod(sizes[a] for a in ROWS)
+    for axis, kind, size, times in (
+        ("tensor", "all-reduce", 4 * rows * cfg.width, 2 * cfg.layers),
+        ("expert", "all-to-all", 2 * rows * cfg.experts_per_token * cfg.width, cfg.layers),
+    ):
+        if sizes[axis] > 1:
+            one = torus.cost(kind, size, _group(mesh, (axis,)))[1]
+            links[axis] = sum(RUNS.values()) * times * one
+    line = Roofline(0.0, sum(RUNS.values()) * (weights + cache) / chip.hbm, links)
+    budget = chip.hbm_bytes / chip.devices
+    total = (weights + cache) * 1.1
+    return Candidate(sizes, total, total < budget, line.apart_s, line.limit())

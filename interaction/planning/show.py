@@ -1,0 +1,102 @@
+"""Plans as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from interaction.parallel.mesh import title
+from interaction.planning.chips import GIB, chip_of
+from interaction.planning.training import nearest
+
+
+def _gib(n: float) -> str:
+    return f"{n / GIB:10.2f} GiB"
+
+
+def plan(found: Mapping[str, Any]) -> str:
+    slices = f" x {found['slices']} slices" if found["slices"] > 1 else ""
+    head = f"{found['mode']} on {found['topology']}{slices}, mesh {title(found['mesh'])}"
+    if not found["fits"]:
+        return f"{head}: {_too_much(found)}"
+    lines = [
+        f"{head}: fits (compiled in {found['compile_s']:.0f} s)",
+        "",
+        "memory of a chip",
+    ]
+    lines += [f"  {name:28}{_gib(n)}" for name, n in found["held_bytes"].items()]
+    memory = found["memory_bytes"]
+    programs = memory if found["mode"] == "serve" else {"train": memory}
+    for name, m in programs.items():
+        lines += [f"  {'temporaries of ' + name:28}{_gib(m['temporaries'])}"]
+        lines += [f"  {'replaced in place by ' + name:28}{_gib(m['replaced'])}"]
+    need, budget = found["needs_bytes"], found["budget_bytes"]
+    lines += [f"  {'all, of ' + _gib(budget).strip():28}{_gib(need)}", ""]
+    lines += _training(found) if found["mode"] == "train" else _serving(found)
+    return "\n".join(lines)
+
+
+def _too_much(found: Mapping[str, Any]) -> str:
+    """One line."""
+    need, budget = found["needs_bytes"], found["budget_bytes"]
+    kind = found["topology"].split(":")[0]
+    devices = 1
+    for n in found["mesh"].values():
+        devices *= n
+    fits = nearest(kind, need * devices / found["slices"], chip_of(found["topology"]))
+    hint = f"nearest that fits: {fits}" if fits else "no slice of this kind fits"
+    return f"does not fit: needs {need / GIB:.1f} of {budget / GIB:.1f} GiB a chip; {hint}"
+
+
+def _links(sent: Sequence[Mapping[str, Any]]) -> list[str]:
+    out = [f"  {'collective':22}{'axis':20}{'runs':>8}{'GiB a chip':>14}{'ms':>10}"]
+    for one in sent:
+        out.append(
+            f"  {one['kind']:22}{one['axis']:20}{one['runs']:>8,}"
+            f"{one['bytes'] / GIB:>14.2f}{one['seconds'] * 1e3:>10.1f}"
+        )
+    return out
+
+
+def _times(line: Mapping[str, Any]) -> str:
+    links = "".join(f", links {axis} {s * 1e3:.1f}" for axis, s in line["links_s"].items())
+    return (
+        f"compute {line['compute_s'] * 1e3:.1f} ms, HBM {line['hbm_s'] * 1e3:.1f}{links}; "
+        f"limit: {line['limit']}"
+    )
+
+
+def _training(found: Mapping[str, Any]) -> list[str]:
+    flops = found["flops"]
+    lines = ["sent in a step", *_links(found["sent"]), "", "FLOPs of a step, forward"]
+    lines += [f"  {name:28}{n / 1e15:12.3f} P" for name, n in flops["forward"].items()]
+    lines += [
+        f"  {'needed, with the backward':28}{flops['needed'] / 1e15:12.3f} P",
+        f"  {'done, recomputing':28}{flops['done'] / 1e15:12.3f} P",
+        "",
+        f"projected, a chip: {_times(found['roofline'])}",
+    ]
+    words = {"apart": "no overlap", "together": "full overlap"}
+    for name, p in found["projected"].items():
+        lines.append(
+            f"  {words[name]:14} step {p['step_s']:.2f} s, "
+            f"{p['positions_per_s_per_chip']:,.0f} positions/s/chip, MFU {p['mfu']:.1%}"
+        )
+    return lines
+
+
+def _serving(found: Mapping[str, Any]) -> list[str]:
+    p = found["projected"]
+    lines = [f"projected, {name}: {_times(x)}" for name, x in found["roofline"].items()]
+    clock = "keeps the 200 ms clock" if p["keeps_the_clock"] else "is late"
+    turn = p["micro_turn_s"] * 1e3
+    lines.append(f"  micro-turn of {p['sessions']} sessions: {turn:.1f} ms; {clock}")
+    return lines
+
+
+def ranking(candidates: Sequence[Any]) -> str:
+    lines = [f"{'mesh':40}{'estimated GiB':>14}{'step s':>10}{'limit':>24}"]
+    for c in candidates:
+        size = f"{c.bytes / GIB:.1f}" + ("" if c.fits else " !")
+        lines.append(f"{title(c.sizes):40}{size:>14}{c.seconds:>10.3f}{c.limit:>24}")
+    return "\n".join(lines) + "\n"
