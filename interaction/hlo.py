@@ -49,6 +49,25 @@ def computations(text: str) -> dict[str, list[str]]:
     return found
 
 
+def _trips(line: str, found: dict[str, list[str]]) -> int | None:
+    """How often a loop runs, if its text says so: where XLA has noted it, or by a
+    condition that compares a counter, which JAX starts at 0, with a constant."""
+    noted = _TRIPS.search(line)
+    if noted:
+        return int(noted[1])
+    condition = re.search(r"condition=%?([\w.\-]+)", line)
+    lines = found.get(condition[1], []) if condition else []
+    compare = next((x for x in lines if "direction=LT" in x and "ROOT" in x), "")
+    for operand in re.findall(r"compare\([^)]*%([\w.\-]+)\)", compare):
+        for other in lines:
+            value = re.search(
+                rf"%{re.escape(operand)} = s32\[\]\S* constant\((\d+)\)", other
+            )
+            if value:
+                return int(value[1])
+    return None
+
+
 def _runs(found: dict[str, list[str]], outer: int) -> dict[str, int]:
     """How often each computation runs. XLA prints a computation before those that use
     it."""
@@ -57,9 +76,10 @@ def _runs(found: dict[str, list[str]], outer: int) -> dict[str, int]:
     runs[names[-1]] = 1
     for name in reversed(names):
         for line in found[name]:
-            trips, loops = _TRIPS.search(line), 1
+            loops = 1
             if operation(line) == "while":
-                loops = int(trips[1]) if trips else outer if name == names[-1] else 1
+                known, unknown = _trips(line, found), outer if name == names[-1] else 1
+                loops = unknown if known is None else known
             used = _CALLS.findall(line)
             for group in _BRANCHES.findall(line):
                 used += re.findall(r"[\w.\-]+", group)

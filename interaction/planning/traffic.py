@@ -43,9 +43,13 @@ def traffic(text: str, mesh: Mesh, chip: Chip, outer: int = 1) -> list[Sent]:
     found: dict[tuple[str, str], list[float]] = {}
     for op in operations(text, outer):
         kind = op.kind.removesuffix("-start")
-        if kind not in KINDS:
+        network = re.search(r'_xla_megascale_transfer_type="(\w+)"', op.line)
+        if kind == "recv" and network:  # between slices
+            kind, group = network[1].lower().replace("_", "-"), torus.across
+        elif kind in KINDS:
+            group = _members(op)
+        else:
             continue
-        group = _members(op)
         if len(group) < 2:
             continue
         received, seconds = torus.cost(kind, max(sizes(op.result)), group)
@@ -88,6 +92,11 @@ class Torus:
         self._slice = [getattr(d, "slice_index", 0) for d in devices]
         self._whole = self._at.max(0) - self._at.min(0) + 1
         self._chip = chip
+
+    @property
+    def across(self) -> list[int]:
+        """One device of every slice, alike in all else."""
+        return [self._slice.index(i) for i in sorted(set(self._slice))]
 
     def axes(self, group: list[int]) -> str:
         places = np.array(np.unravel_index(group, self._shape))
