@@ -60,7 +60,7 @@ def _part(params: Params, cfg: ModelConfig, rows: tuple[jax.Array, jax.Array]) -
         in_text = summed(in_text, TENSOR, o.all_reduce)
     chosen = in_text + _at(control, target - cfg.controls_at)
     log_z = _log_z(o, o.parts(cfg.tensor_shards, total(TENSOR)), text, control)
-    best = jax.lax.stop_gradient(_top(o, text, control))[..., 0]
+    best = _top(o, *jax.lax.stop_gradient((text, control)))[..., 0]
     return Entropy(log_z - chosen, log_z, (chosen >= best).astype(jnp.float32))
 
 
