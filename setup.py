@@ -39,7 +39,10 @@ setup(
             "launch.*",
         ]
     ),
-    package_data={"interaction": ["assets/*", "assets/**/*"]},
+    package_data={
+        "interaction": ["assets/*", "assets/**/*"],
+        "launch": ["published/*.json", "templates/*.sh"],
+    },
     install_requires=[
         "av>=13",
         "espeakng-loader>=0.2.4",
@@ -47,6 +50,7 @@ setup(
         "grain>=0.2.10",
         "jax>=0.10,<0.12",
         "jinja2>=3.1",
+        "jsonschema>=4.23",  # launch: manifests against their published schemas
         "librosa>=0.11",
         "matplotlib>=3.9",
         "ml-collections>=1.0",
@@ -54,6 +58,7 @@ setup(
         "optax>=0.2.5",
         "orbax-checkpoint>=0.11",
         "pillow>=10.3",
+        "pyyaml>=6.0",  # launch: manifests
         "rich>=13.7",
         "safetensors>=0.5",
         "scipy>=1.14",
