@@ -19,6 +19,12 @@ TARGETS = {
     "local": "several processes on this machine, on CPUs",
 }
 
+LOCAL_EXAMPLE = """  python -m launch submit --target=local --hosts=2 --devices=4 -- \\
+      python -m interaction.train --config=configs/nano.py --workdir=runs/two \\
+      --distributed --config.train.batch_shards=8 --config.train.mesh.fsdp=8"""
+
+EXAMPLES = "\n".join((gke.EXAMPLE, queued_resource.EXAMPLE, slurm.EXAMPLE, LOCAL_EXAMPLE))
+
 USAGE = f"""usage: python -m launch render|submit --target=TARGET FLAGS -- COMMAND …
 
 Run a command on a cluster. render prints what would be submitted, checked, and touches
@@ -30,17 +36,7 @@ targets:
   python -m launch render --target=TARGET --help    the flags of one target
 
 examples:
-  python -m launch render --target=gke --topology=v5p:8x8x8 --name=tml --image=IMAGE -- \\
-      python -m interaction.train --config=configs/tml_interaction_small.py \\
-      --workdir=gs://BUCKET/tml --distributed
-  python -m launch render --target=queued-resource --topology=v5e:4x4 --spot \\
-      --zone=us-west4-a --name=mini --image=IMAGE -- python -m interaction.train \\
-      --config=configs/mini.py --workdir=gs://BUCKET/mini --distributed
-  python -m launch submit --target=slurm --nodes=2 --time=24:00:00 --cpus_per_task=12 \\
-      --name=mini --setup='source .venv/bin/activate' -- python -m interaction.train \\
-      --config=configs/mini.py --workdir=runs/mini --distributed
-  python -m launch submit --target=local --hosts=2 --devices=4 -- \\
-      python -m interaction.train --config=configs/nano.py --workdir=runs/nano --distributed
+{EXAMPLES}
 
 launch/README.md tells how to watch and stop a job, and what a lost node costs."""
 
@@ -104,14 +100,16 @@ def main() -> int:
         return 0
     if target not in TARGETS:
         raise InputError(f"--target={target}: use one of {', '.join(TARGETS)}")
+    module = CLUSTERS.get(target)
     parser = argparse.ArgumentParser(
         prog=f"python -m launch {verb} --target={target}",
         description=TARGETS[target] + ".",
         usage=f"python -m launch {verb} --target={target} FLAGS -- COMMAND …",
+        epilog=f"example:\n{module.EXAMPLE if module else LOCAL_EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--target", help=argparse.SUPPRESS)
-    module = CLUSTERS.get(target)
     (module.flags if module else local_flags)(parser)
     args = parser.parse_args(words)
     if module is None:

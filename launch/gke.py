@@ -11,6 +11,10 @@ from launch import checks, clients, tpus
 from launch.job import Job, add_flags, check_distributed, check_workdir, job_of, note
 from launch.jobset import REPLICATED, manifest, mount_of, written
 
+EXAMPLE = """  python -m launch render --target=gke --topology=v5p:8x8x8 --name=tml \\
+      --image=IMAGE -- python -m interaction.train \\
+      --config=configs/tml_interaction_small.py --workdir=gs://BUCKET/tml --distributed"""
+
 
 def flags(parser: argparse.ArgumentParser) -> None:
     add_flags(

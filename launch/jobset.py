@@ -28,7 +28,10 @@ def manifest(job: Job, part: tpus.Slice, args: argparse.Namespace) -> dict:
     """The JobSet: one Job a slice, one pod a host. All start anew when one fails; when a
     node is taken away (a disruption) that costs no restart."""
     hosts = part.hosts(gke=True)
-    lost_node = {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget"}]}
+    lost_node = {
+        "action": "FailJob",
+        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+    }
     template = {
         "spec": {
             "backoffLimit": 0,

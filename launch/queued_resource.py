@@ -25,6 +25,10 @@ from launch.job import (
 )
 from launch.templates import fill
 
+EXAMPLE = """  python -m launch render --target=queued-resource --topology=v5e:4x4 --spot \\
+      --zone=us-west4-a --name=mini --image=IMAGE -- python -m interaction.train \\
+      --config=configs/mini.py --workdir=gs://BUCKET/mini --distributed"""
+
 GROUP = "compute tpus queued-resources"
 
 

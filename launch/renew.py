@@ -33,7 +33,7 @@ EPILOG = """what each needs:
 examples:
   pip download --no-deps kubernetes-validate && unzip kubernetes_validate-*.whl
   python -m launch.renew jobset --crd=jobset.x-k8s.io_jobsets.yaml --version='…' \\
-      --kubernetes=kubernetes_validate/kubernetes-json-schema/v1.37.0-local-strict/_definitions.json
+      --kubernetes=kubernetes_validate/kubernetes-json-schema/v1.32.0-local-strict/_definitions.json
   python -m launch.renew gcloud"""
 
 CRD = (

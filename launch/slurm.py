@@ -20,6 +20,10 @@ from launch.job import (
 )
 from launch.templates import fill
 
+EXAMPLE = """  python -m launch submit --target=slurm --nodes=2 --time=24:00:00 \\
+      --cpus_per_task=12 --name=mini --setup='source .venv/bin/activate' -- \\
+      python -m interaction.train --config=configs/mini.py --workdir=runs/mini --distributed"""
+
 LIMIT = r"\d+(:\d\d(:\d\d)?)?|\d+-\d+(:\d\d(:\d\d)?)?"
 
 
@@ -46,8 +50,8 @@ def flags(parser: argparse.ArgumentParser) -> None:
         metavar="LIMIT",
         help="limit of one go, as 24:00:00 or 2-00:00:00; the job goes on after it",
     )
-    add("--partition", help="partition")
-    add("--account", help="account")
+    add("--partition", help="the partition to wait in")
+    add("--account", help="the account to charge")
     add("--setup", help="shell commands before the job, as 'source .venv/bin/activate'")
     add(
         "--grace_s",

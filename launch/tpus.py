@@ -139,11 +139,14 @@ def _legal(kind: TpuType, shape: Shape) -> str:
 
 
 def _nearest(kind: TpuType, shape: Shape) -> list[Shape]:
-    chips = math.prod(shape) if shape and min(shape) > 0 else 64
-    rising = tuple(sorted(shape))
+    """Shapes of whole cubes, those first whose sides differ least, in factors."""
+    if len(shape) == 3 and min(shape) > 0:
+        wanted: tuple[float, ...] = tuple(sorted(shape))
+    else:
+        wanted = (max(math.prod(shape), 64) ** (1 / 3),) * 3
 
     def distance(legal: Shape) -> tuple:
-        ratio = abs(math.log(math.prod(legal) / chips))
-        return (legal != rising, round(ratio, 6), sum(legal))
+        factors = (abs(math.log(a / b)) for a, b in zip(legal, wanted, strict=True))
+        return round(sum(factors), 6), legal
 
     return sorted((s for s in kind.shapes if s not in kind.small), key=distance)

@@ -1,0 +1,156 @@
+"""The JobSet: what it says of a job, and that its schema is really asked."""
+
+from __future__ import annotations
+
+import copy
+import shlex
+
+import pytest
+import yaml
+
+from interaction.errors import InputError
+from launch import checks
+
+RUN = ("--", "python", "-m", "interaction.train", "--workdir=gs://b/x", "--distributed")
+FLAGS = ("--target=gke", "--topology=v5p:8x8x8", "--name=tml", "--image=IMAGE")
+
+
+@pytest.fixture
+def jobset(launch):
+    def render(*words: str) -> dict:
+        said = launch("render", *FLAGS, *words)
+        assert said.code == 0, said.err
+        return yaml.safe_load(said.out)
+
+    return render
+
+
+def spec_of(manifest: dict) -> dict:
+    return manifest["spec"]["replicatedJobs"][0]["template"]["spec"]
+
+
+def pod_of(manifest: dict) -> dict:
+    return spec_of(manifest)["template"]["spec"]
+
+
+def test_slices_and_hosts(jobset):
+    manifest = jobset("--slices=2", *RUN)
+    assert manifest["spec"]["replicatedJobs"][0]["replicas"] == 2
+    assert spec_of(manifest)["parallelism"] == spec_of(manifest)["completions"] == 128
+    assert pod_of(manifest)["nodeSelector"] == {
+        "cloud.google.com/gke-tpu-accelerator": "tpu-v5p-slice",
+        "cloud.google.com/gke-tpu-topology": "8x8x8",
+    }
+    container = pod_of(manifest)["containers"][0]
+    assert container["resources"]["limits"] == {"google.com/tpu": "4"}
+    assert container["args"] == list(RUN[1:])
+
+
+def test_a_lost_node_costs_no_restart(jobset):
+    manifest = jobset("--max_restarts=4", *RUN)
+    policy = manifest["spec"]["failurePolicy"]
+    assert policy["maxRestarts"] == 4
+    assert policy["rules"][0]["action"] == "RestartJobSetAndIgnoreMaxRestarts"
+    rule = spec_of(manifest)["podFailurePolicy"]["rules"][0]
+    assert rule["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+
+
+def test_secrets_by_name_only(jobset):
+    env = pod_of(jobset("--secret=HF_TOKEN=hub:token", *RUN))["containers"][0]["env"]
+    assert env[-1] == {
+        "name": "HF_TOKEN",
+        "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}},
+    }
+
+
+BREAKS = {
+    "a misspelt field": lambda m: pod_of(m).update(restartPolice="Never"),
+    "a wrong type": lambda m: spec_of(m).update(completions="128"),
+    "an unknown action": lambda m: m["spec"]["failurePolicy"]["rules"][0].update(
+        action="No"
+    ),
+    "a missing name": lambda m: m["spec"]["replicatedJobs"][0].pop("name"),
+    "JobSet's own field": lambda m: m["spec"].update(restarts=3),
+    "a field that older Kubernetes wants": lambda m: spec_of(m)["podFailurePolicy"][
+        "rules"
+    ][0]["onPodConditions"][0].pop("status"),
+    "another version": lambda m: m.update(apiVersion="jobset.x-k8s.io/v1"),
+    "a number as a variable": lambda m: pod_of(m)["containers"][0]["env"][1].update(
+        value=0
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_the_schema_refuses(jobset, what):
+    manifest = jobset(*RUN)
+    checks.check_jobset(manifest)
+    broken = copy.deepcopy(manifest)
+    BREAKS[what](broken)
+    with pytest.raises(InputError, match="JobSet"):
+        checks.check_jobset(broken)
+
+
+def test_a_copy_of_the_schema_says_where_it_is_from():
+    for tool in ("jobset", "gcloud", "sbatch", "xpk", "gcluster"):
+        published = checks.published(tool)
+        assert all(published[key] for key in ("source", "version", "licence", "renew"))
+
+
+def test_other_clients_get_the_same_job(launch):
+    where = ("--cluster=c", "--project=p", "--zone=z")
+    for client, shape in (
+        ("xpk", "--tpu-type=v5p-8x8x8"),
+        ("gcluster", "--topology=8x8x8"),
+    ):
+        said = launch("render", *FLAGS, f"--via={client}", "--slices=2", *where, *RUN)
+        words = shlex.split(said.out.replace("\\\n", " "))
+        assert words[0] == client and {shape, "--num-slices=2"} <= set(words)
+        assert f"--command={shlex.join(RUN[1:])}" in words
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (("--slices=0",), "1 or more"),
+        (("--topology=v5p:2x2x1", "--slices=2"), "several hosts"),
+        (("--via=xpk",), "--cluster"),
+        (("--via=xpk", "--cluster=c", "--project=p", "--zone=z", "--spot"), "--spot"),
+        (("--mount=claim",), "SOURCE:/PATH"),
+        (("--name=Tml",), "a-z"),
+        (("--name=tml-",), "a-z"),
+        (("--grace_s=0",), "--grace_s"),
+        (("--secret=HF_TOKEN=hf_Abc",), "kubectl create secret"),
+        (("--max_restarts=-1",), "0 or more"),
+    ],
+)
+def test_refusals(refused, words, says):
+    assert says in refused("render", *FLAGS, *words, *RUN)
+
+
+def test_gcluster_takes_short_names_only(refused):
+    where = ("--via=gcluster", "--cluster=c", "--project=p", "--zone=z")
+    line = refused("render", *FLAGS, *where, f"--name={'n' * 30}", *RUN)
+    assert "28 characters" in line
+
+
+def test_workdir_must_be_shared(launch, refused):
+    local = (
+        "--",
+        "python",
+        "-m",
+        "interaction.train",
+        "--workdir",
+        "runs/x",
+        "--distributed",
+    )
+    assert "own disk" in refused("render", *FLAGS, *local)
+    mounted = (*local[:-2], "/mnt/runs/x", "--distributed")
+    assert "own disk" in refused("render", *FLAGS, "--mount=claim:/mnt/r", *mounted)
+    assert launch("render", *FLAGS, "--mount=claim:/mnt/runs", *mounted).code == 0
+
+
+def test_train_needs_distributed_on_several_hosts(launch, refused):
+    alone = RUN[:-1]
+    assert "add --distributed" in refused("render", *FLAGS, *alone)
+    assert launch("render", *FLAGS, "--topology=v5p:2x2x1", *alone).code == 0
