@@ -104,7 +104,7 @@ def _pod(job: Job, part: tpus.Slice, args: argparse.Namespace) -> dict:
             "name": "job",
             "image": args.image,
             "command": ["/bin/sh", "-c", ENTRY, "entry"],
-            "args": list(job.command),
+            "args": [literal(word) for word in job.command],
             "env": _env(job),
             "ports": [{"containerPort": port} for port in PORTS],
             "resources": {"requests": chips, "limits": chips.copy()},
@@ -118,8 +118,13 @@ def _pod(job: Job, part: tpus.Slice, args: argparse.Namespace) -> dict:
     return pod
 
 
+def literal(text: str) -> str:
+    """Text that comes out as it is: Kubernetes fills $(NAME) in and makes $$ one $."""
+    return text.replace("$", "$$") if "$(" in text or "$$" in text else text
+
+
 def _env(job: Job) -> list[dict]:
-    env: list[dict] = [{"name": n, "value": v} for n, v in job.env.items()]
+    env: list[dict] = [{"name": n, "value": literal(v)} for n, v in job.env.items()]
     for name, reference in job.secrets.items():
         secret, _, key = reference.partition(":")
         if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", secret):

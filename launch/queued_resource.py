@@ -127,6 +127,9 @@ def on_each_host(job: Job, args: argparse.Namespace) -> str:
             "docker", "run", "--rm", "--privileged", "--network=host", "--shm-size=16g",
             f"--name={job.name}", *given, args.image,
         ]  # fmt: skip
+        registry = args.image.partition("/")[0]
+        if registry.endswith(("docker.pkg.dev", "gcr.io")):  # root's docker asks gcloud
+            lines.append(f"sudo gcloud auth configure-docker {registry} --quiet")
         lines.append(f"sudo docker rm --force {job.name} >/dev/null 2>&1 || true")
         lines.append(shlex.join([*docker, *run]))
     else:

@@ -22,7 +22,8 @@ from launch.templates import fill
 
 EXAMPLE = """  python -m launch submit --target=slurm --nodes=2 --time=24:00:00 \\
       --cpus_per_task=12 --name=mini --setup='source .venv/bin/activate' -- \\
-      python -m interaction.train --config=configs/mini.py --workdir=runs/mini --distributed"""
+      python -m interaction.train --config=configs/mini.py --workdir=runs/mini \\
+      --distributed"""
 
 LIMIT = r"\d+(:\d\d(:\d\d)?)?|\d+-\d+(:\d\d(:\d\d)?)?"
 

@@ -63,6 +63,15 @@ def test_secrets_by_name_only(jobset):
     }
 
 
+def test_kubernetes_leaves_dollars_alone(jobset):
+    words = ("sh", "-c", "echo $(date) $HOME", "a$$b", "$c")
+    container = pod_of(jobset("--env=A=$(x)", "--", *words))["containers"][0]
+    # What the kubelet makes of it: $$ is $, and only a single $ begins a $(NAME).
+    assert [word.replace("$$", "$") for word in container["args"][:4]] == list(words[:4])
+    assert container["args"][2:] == ["echo $$(date) $$HOME", "a$$$$b", "$c"]
+    assert {"name": "A", "value": "$$(x)"} in container["env"]
+
+
 BREAKS = {
     "a misspelt field": lambda m: pod_of(m).update(restartPolice="Never"),
     "a wrong type": lambda m: spec_of(m).update(completions="128"),

@@ -42,7 +42,8 @@ CASES = {
     ),
     "queued_resource.sh": (
         "--target=queued-resource", "--topology=v5e:4x4", "--zone=us-west4-a", "--spot",
-        "--name=mini", "--image=IMAGE", "--secret=HF_TOKEN=hub", "--", *SMALL,
+        "--name=mini", "--image=us-docker.pkg.dev/p/r/image:1", "--secret=HF_TOKEN=hub",
+        "--", *SMALL,
         "--workdir=gs://bucket/mini",
     ),
     "queued_resource_multislice.sh": (

@@ -23,8 +23,9 @@ IFS= read -r -d '' job <<'JOB' || true
 set -e
 HF_TOKEN="$(gcloud secrets versions access latest --secret=hub)"
 export HF_TOKEN
+sudo gcloud auth configure-docker us-docker.pkg.dev --quiet
 sudo docker rm --force mini >/dev/null 2>&1 || true
-sudo --preserve-env=HF_TOKEN docker run --rm --privileged --network=host --shm-size=16g --name=mini --env=JAX_PLATFORMS=tpu,cpu --env=TPU_STDERR_LOG_LEVEL=0 --env=TPU_MIN_LOG_LEVEL=0 --env=TF_CPP_MIN_LOG_LEVEL=0 --env=JAX_COMPILATION_CACHE_DIR=gs://bucket/mini/compilation_cache --env=HF_TOKEN IMAGE sh -c '# Run "$@"; what ends well after it was told to stop is not finished, and says so.
+sudo --preserve-env=HF_TOKEN docker run --rm --privileged --network=host --shm-size=16g --name=mini --env=JAX_PLATFORMS=tpu,cpu --env=TPU_STDERR_LOG_LEVEL=0 --env=TPU_MIN_LOG_LEVEL=0 --env=TF_CPP_MIN_LOG_LEVEL=0 --env=JAX_COMPILATION_CACHE_DIR=gs://bucket/mini/compilation_cache --env=HF_TOKEN us-docker.pkg.dev/p/r/image:1 sh -c '# Run "$@"; what ends well after it was told to stop is not finished, and says so.
 stopped=
 child=
 stop() {
