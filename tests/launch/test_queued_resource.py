@@ -46,7 +46,7 @@ elif verb == "ssh":
     assert world["state"] == "ACTIVE"
     command = next(w for w in words if w.startswith("--command="))
     if command != "--command=true":
-        fate = world["fates"].pop(0)
+        fate = world["fates"].pop(0) if world["fates"] else "once too often"
         if fate == "lost":
             world["state"] = "SUSPENDED"
         status = fate != "done"
