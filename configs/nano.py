@@ -45,6 +45,7 @@ def get_config() -> ConfigDict:
 
     config.data = ConfigDict()
     d = config.data
+    d.corpus = ""  # a prepared corpus in place of the synthetic world (interaction.data)
     d.seed = 1
     d.turns = 72  # 14.4 s a dialogue; a row is cut where it is full
     d.positions = 512

@@ -49,9 +49,14 @@ def read_manifest(path: str | os.PathLike) -> Iterator[Dialogue]:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield _Line(path, number, line).dialogue()
+                    yield read_line(path, number, line)
     except UnicodeDecodeError:
         raise InputError(f"not UTF-8 text: {path}; export it as UTF-8") from None
+
+
+def read_line(path: Path, number: int, text: str) -> Dialogue:
+    """The conversation of one line, as `read_manifest` gives it."""
+    return _Line(path, number, text).dialogue()
 
 
 def write_manifest(dialogues: Iterable[Dialogue], directory: str | os.PathLike) -> Path:
@@ -128,7 +133,7 @@ class _Line:
         utterances = self.utterances(n / SAMPLE_RATE)
         control = self.control(n / SAMPLE_RATE)
         if control is None:
-            control = _control_of(utterances)
+            control = control_of(utterances)
         return Dialogue(
             id=self.text(self.record, "id", "id"),
             user=np.pad(user, (0, n - len(user))),
@@ -246,12 +251,12 @@ class _Line:
                 ):
                     raise ValueError("pairs must be uint8 [n, 2, height, width, 3]")
                 return tuple(zip(times, pairs, strict=True))
-            return tuple(_pairs(path))
+            return tuple(video_pairs(path))
         except (av.FFmpegError, IndexError, KeyError, OSError, ValueError) as error:
             raise self.error("video", f"cannot be decoded ({error})") from None
 
 
-def _control_of(utterances: tuple[Utterance, ...]) -> tuple[tuple[float, str], ...]:
+def control_of(utterances: tuple[Utterance, ...]) -> tuple[tuple[float, str], ...]:
     """A clear at each cut of the agent; else a break in the first frame after."""
     found = []
     for u in utterances:
@@ -263,18 +268,23 @@ def _control_of(utterances: tuple[Utterance, ...]) -> tuple[tuple[float, str], .
     return tuple(sorted(found))
 
 
-def _pairs(path: Path) -> Iterator[tuple[float, np.ndarray]]:
-    """A pair a second of a video: the first frames at or after t - 0.5 s and t."""
-    height, width = VIDEO_SIZE
-    t, earlier = 1.0, None
+def video_pairs(
+    path: Path, size: tuple[int, int] = VIDEO_SIZE, period_s: float = 1.0
+) -> Iterator[tuple[float, np.ndarray]]:
+    """(t, uint8 [2, height, width, 3]) of a video every `period_s`, itself whole
+    micro-turns: the first frames at or after t - 0.5 s (half a period, if shorter) and t.
+    """
+    height, width = size
+    apart = min(_HALF_PAIR_S, period_s / 2)
+    t, earlier = period_s, None
     with av.open(str(path)) as container:
         for frame in container.decode(container.streams.video[0]):
             at = frame.time or 0.0
             if earlier is None:
-                if at < t - _HALF_PAIR_S:
+                if at < t - apart:
                     continue
                 earlier = frame.to_ndarray(width=width, height=height, format="rgb24")
             if at >= t:
                 later = frame.to_ndarray(width=width, height=height, format="rgb24")
                 yield round(t / _TURN_S) * _TURN_S, np.stack([earlier, later])
-                t, earlier = t + 1.0, None
+                t, earlier = t + period_s, None

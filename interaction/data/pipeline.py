@@ -62,7 +62,7 @@ def _text(path: str) -> Text:
     return _TEXTS[path]
 
 
-def batches(make: MakeRow, batch: int, workers: int) -> grain.IterDataset:
+def batches(make: grain.transforms.Map, batch: int, workers: int) -> grain.IterDataset:
     """Endless batches {name: [batch, ...]}."""
     if not flags.FLAGS.is_parsed():  # grain's workers read absl's flags
         flags.FLAGS.mark_as_parsed()

@@ -67,6 +67,19 @@ def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> np.nd
     short, not sound, without channels or samples, or holds NaN, infinite or
     out-of-scale samples.
     """
+    blocks = decode(path)
+    rate = next(blocks)
+    resampler = StreamingResampler(rate, sample_rate)
+    parts = [resampler.push(block.mean(axis=1, dtype=np.float32)) for block in blocks]
+    parts.append(resampler.flush())
+    return np.concatenate(parts)
+
+
+def decode(path: str | os.PathLike) -> Iterator:
+    """A sound file by the piece: its rate, then checked float32 [n, channels] blocks.
+
+    At least one block comes. Raises InputError (while reading, too) as `read_audio`.
+    """
     path = Path(path)
     if not path.is_file():
         what = "is a directory" if path.is_dir() else "no such file"
@@ -81,16 +94,14 @@ def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> np.nd
     _check_whole(path, head)
     is_mp3 = head[:3] == b"ID3" or (head[0] == 0xFF and head[1:2] >= b"\xe0")
     blocks = _decode_mp3(path) if is_mp3 else _decode(path)
-    rate = next(blocks)
-    resampler = StreamingResampler(rate, sample_rate)
-    parts = []
+    yield next(blocks)
+    empty = True
     for block in blocks:
         _check_samples(path, block)
-        parts.append(resampler.push(block.mean(axis=1, dtype=np.float32)))
-    if not parts:
+        empty = False
+        yield block
+    if empty:
         raise InputError(f"{path}: the file holds no samples; record it again")
-    parts.append(resampler.flush())
-    return np.concatenate(parts)
 
 
 def write_audio(path: str | os.PathLike, wave: np.ndarray, sample_rate: int) -> None:

@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from interaction.config import ModelConfig
+from interaction.data.corpora.rows import CorpusRow
 from interaction.data.pack import Shape
 from interaction.data.pipeline import MakeRow, batches
 from interaction.errors import InputError
@@ -34,15 +35,22 @@ from interaction.train.state import TrainState, create, leaves_of, on_mesh, trai
 STATISTICS_ROWS = 48  # dialogues that the flow head's mean and deviation come from
 
 
-def row_maker(config: ConfigDict, cfg: ModelConfig, workdir: Path | None = None) -> MakeRow:
-    """How a row of this run is made: with the tokenizer of the model that it started
-    from, if that has one of its own."""
+def row_maker(
+    config: ConfigDict, cfg: ModelConfig, workdir: Path | None = None
+) -> MakeRow | CorpusRow:
+    """How a row of this run is made: of `data.corpus`, if it names one, else of the
+    synthetic world; with the tokenizer of the model that it started from, if that has one
+    of its own."""
     data = config.data
     own = (workdir or Path()) / "tokenizer.json"
+    shape = Shape(data.positions, data.patches, data.audio_out)
+    text = str(own if workdir and own.is_file() else tokenizer_path(config.name))
+    if data.get("corpus"):
+        return CorpusRow(cfg, shape, text, data.seed, data.turns, data.corpus)
     return MakeRow(
         cfg,
-        Shape(data.positions, data.patches, data.audio_out),
-        str(own if workdir and own.is_file() else tokenizer_path(config.name)),
+        shape,
+        text,
         data.seed,
         data.turns,
         warm_rows=data.warm_rows,
@@ -80,10 +88,12 @@ def make_workdir(workdir: Path, config: ConfigDict) -> None:
             print(f"config.{key} changes: {old.get(key)} -> {new.get(key)}", flush=True)
 
 
-def with_statistics(state: TrainState, make: MakeRow) -> TrainState:
+def with_statistics(state: TrainState, make: MakeRow | CorpusRow) -> TrainState:
     """Mean and deviation of the agent's mel per channel, frozen in the flow head."""
     rows = [make.map(i) for i in range(STATISTICS_ROWS)]
     voice = np.concatenate([r["voice"][r["voice_at"] >= 0] for r in rows])
+    if not len(voice):
+        raise InputError(f"data: no agent speech in the first {len(rows)} rows; add some")
     frames = voice.reshape(-1, MELS)
     spread = lambda x: jnp.asarray(np.tile(x, PATCH_FRAMES), jnp.float32)  # noqa: E731
     mean, std = spread(frames.mean(0)), spread(np.maximum(frames.std(0), 0.05))
