@@ -3,6 +3,8 @@
 from setuptools import find_packages, setup
 
 EXTRAS = {
+    # To read VoiceAssistant-400K, which comes as parquet.
+    "corpora": ["pyarrow>=17"],
     # Tests, linting and type checks, and what the tests execute (the notebooks).
     "dev": [
         "hypothesis>=6.100",
@@ -11,6 +13,7 @@ EXTRAS = {
         "mypy>=1.11",
         "nbclient>=0.10",
         "nbformat>=5.10",
+        "pyarrow>=17",  # for tests of the extra "corpora"
         "pytest>=8",
         "pytest-xdist>=3.6",
         "ruff>=0.9",
@@ -44,6 +47,7 @@ setup(
         "launch": ["published/*.json", "templates/*.sh"],
     },
     install_requires=[
+        "array-record>=0.8",  # shards of prepared corpora; grain brings it too
         "av>=13",
         "espeakng-loader>=0.2.4",
         "flax>=0.12",
@@ -54,6 +58,7 @@ setup(
         "librosa>=0.11",
         "matplotlib>=3.9",
         "ml-collections>=1.0",
+        "msgpack>=1.0",  # records of prepared corpora
         "numpy>=2.0",
         "optax>=0.2.5",
         "orbax-checkpoint>=0.11",

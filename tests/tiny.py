@@ -39,6 +39,7 @@ def get_config() -> ConfigDict:
 
     config.data = ConfigDict()
     d = config.data
+    d.corpus = ""
     d.seed = 1
     d.turns = 16
     d.positions = 128

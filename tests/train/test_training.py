@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from interaction.data.corpora.prepare import Options, prepare
+from interaction.data.manifest import write_manifest
+from interaction.data.world import dialogue
+
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "tiny.py"
 
@@ -111,3 +115,19 @@ def test_wrong_input_is_one_line_and_leaves_nothing(tmp_path, extra, words):
     lines = [line for line in output.splitlines() if line.startswith("error:")]
     assert len(lines) == 1 and words in lines[0]
     assert not workdir.exists()
+
+
+def test_a_prepared_corpus_takes_the_place_of_the_synthetic_world(undisturbed, tmp_path):
+    """Two steps on it: other rows than the world's, so other losses, the same again."""
+    write_manifest([dialogue(9, i, turns=40) for i in range(3)], tmp_path / "src")
+    prepare(Options("manifest", tmp_path / "src"), tmp_path / "corpus", "test")
+    chosen = f"--config.data.corpus={tmp_path / 'corpus'}"
+    for run in ("a", "b"):
+        finish(start(tmp_path / run, chosen, "--stop_at=2"))
+    a, b = losses(tmp_path / "a"), losses(tmp_path / "b")
+    assert [line["step"] for line in a] == [1, 2] and a == b
+    assert a[0]["loss"] != undisturbed[0]["loss"]
+    (tmp_path / "corpus" / "index.json").unlink()
+    process = start(tmp_path / "c", chosen)
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == 2 and "is not prepared to its end" in output

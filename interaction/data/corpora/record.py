@@ -11,7 +11,8 @@ and 1), `agents` (sides that may be the agent), `turns` (whole micro-turns of 20
 `flac` (both sides, 16 kHz, 16 bits), `said` (utterances; `times` is "given" or
 "interpolated": spread by letters; `lane` and `cut` only where they say something), and
 where there are any `control` ([t, kind]) and `frames` (by the side whose camera it is:
-[t, earlier JPEG, later JPEG]). Times are in seconds.
+[t, earlier picture, later picture], JPEG of videos and PNG of given frames). Times are in
+seconds.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from interaction.modality.audio import SAMPLE_RATE, TURN_SAMPLES
 SCHEMA = "interaction.record/1"
 TURN_S = TURN_SAMPLES / SAMPLE_RATE
 _JPEG_QUALITY = 95
+_SILENCE = 0.01  # the peak of a channel in which nobody speaks stays below
 
 
 class Camera(NamedTuple):
@@ -68,7 +70,7 @@ def encode(conversation: Conversation, agents: str, camera: Camera | None) -> En
     n = max(len(wave) for wave in waves)
     lengths = len(waves[0]) / SAMPLE_RATE, len(waves[1]) / SAMPLE_RATE
     said, mended = tidy(conversation, lengths)
-    sides = _agents(conversation, said, agents)
+    sides = _agents(conversation, said, waves, agents)
     both = np.stack([np.pad(wave, (0, n - len(wave))) for wave in waves], axis=1)
     flac = io.BytesIO()
     soundfile.write(flac, np.clip(both, -1, 1), SAMPLE_RATE, "PCM_16", format="FLAC")
@@ -94,12 +96,17 @@ def encode(conversation: Conversation, agents: str, camera: Camera | None) -> En
     return Encoded(data, record["turns"], sides, speech, mended)
 
 
-def _agents(conversation: Conversation, said: list[Said], agents: str) -> list[int]:
-    """Sides that may be the agent. One that says nothing cannot teach speaking."""
+def _agents(
+    conversation: Conversation, said: list[Said], waves: list[np.ndarray], agents: str
+) -> list[int]:
+    """Sides that may be the agent. One without words cannot teach speaking; but if the
+    corpus names it the agent, and it makes no sound, it teaches to stay silent."""
     asked = {"first": [0], "second": [1], "both": [0, 1], "corpus": [0, 1]}[agents]
-    if agents == "corpus" and conversation.agent is not None:
-        asked = [conversation.agent]
     speaking = {one.side for one in said if one.lane is None}
+    if agents == "corpus" and (named := conversation.agent) is not None:
+        asked = [named]
+        if np.abs(waves[named]).max(initial=0.0) < _SILENCE:
+            speaking.add(named)
     if not (found := [side for side in asked if side in speaking]):
         path = conversation.tracks[asked[0]].path
         raise InputError(f"{path}: the agent's side has no words; choose another --agent")
@@ -127,7 +134,7 @@ def _frames(
 ) -> dict[int, list]:
     """Pairs by the side whose camera it is; an agent sees the other side's."""
     if conversation.frames:
-        return {1 - agents[0]: [_jpegs(t, pair) for t, pair in conversation.frames]}
+        return {1 - agents[0]: [_images(t, pair, "PNG") for t, pair in conversation.frames]}
     found: dict[int, list] = {}
     if camera is None:
         return found
@@ -136,17 +143,17 @@ def _frames(
             continue
         try:
             pairs = video_pairs(path, (camera.height, camera.width), camera.period_s)
-            found[side] = [_jpegs(t, pair) for t, pair in pairs]
+            found[side] = [_images(t, pair, "JPEG") for t, pair in pairs]
         except (av.FFmpegError, IndexError, OSError) as error:
             raise InputError(f"{path}: does not decode ({error}); copy it again") from None
     return found
 
 
-def _jpegs(t: float, pair: np.ndarray) -> list:
+def _images(t: float, pair: np.ndarray, kind: str) -> list:
     images = []
     for image in pair:
         buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+        Image.fromarray(image).save(buffer, kind, quality=_JPEG_QUALITY, subsampling=0)
         images.append(buffer.getvalue())
     return [_time(t), *images]
 

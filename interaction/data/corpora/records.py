@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from grain.sources import ArrayRecordDataSource
+from array_record.python.array_record_data_source import ArrayRecordDataSource
 
 from interaction.data.corpora.record import Record
 from interaction.data.corpora.shards import INDEX, JOURNAL, SCHEMA, Line, read_journal

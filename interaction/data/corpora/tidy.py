@@ -24,14 +24,14 @@ def tidy(
 ) -> tuple[list[Said], Counter[str]]:
     """Utterances in order of time, words in order inside the sound; what was mended.
 
-    Raises InputError, with the sound file's name, where nobody says a word, or the
-    transcript runs more than `TOLERANCE_S` past the sound: they do not belong together.
+    Raises InputError, with the sound file's name, where two people say not one word, or
+    the transcript runs more than `TOLERANCE_S` past the sound: they do not belong together.
     """
     end, mended = max(lengths_s), Counter[str]()
     path = conversation.tracks[0].path
-    if not conversation.said:
+    if not conversation.said and conversation.agent is None:
         raise InputError(f"{path}: its transcript has no words; leave it out")
-    runs_to = max(said.t1 for said in conversation.said)
+    runs_to = max((said.t1 for said in conversation.said), default=0.0)
     if runs_to > end + TOLERANCE_S:
         raise InputError(
             f"{path}: the sound ends at {end:.1f} s but its transcript runs to "
