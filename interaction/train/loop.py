@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from interaction.config import ModelConfig
+from interaction.data.corpora.records import Corpus
 from interaction.data.corpora.rows import CorpusRow
 from interaction.data.pack import Shape
 from interaction.data.pipeline import MakeRow, batches
@@ -152,6 +153,8 @@ def train(
     for group in ("data", "train"):
         if group not in config:
             raise InputError(f"this config has no {group} group; it can only be planned")
+    if config.data.get("corpus"):
+        Corpus.open(config.data.corpus)  # or refuse it, before anything is written
     t = config.train
     if min(t.batch, t.steps, t.save_every, t.log_every) < 1:
         raise InputError("config.train: batch, steps, save_every, log_every start at 1")

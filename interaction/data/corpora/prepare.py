@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -148,15 +149,20 @@ def _encoded(
             yield item.name, _encode(item, options)
         return
     context = multiprocessing.get_context("spawn")
+    waiting: deque[tuple[str, Future]] = deque()
     with ProcessPoolExecutor(workers, context, _leave_with_parent) as pool:
-        waiting: deque[tuple[str, Future]] = deque()
-        for item in items:
-            waiting.append((item.name, pool.submit(_encode, item, options)))
-            if len(waiting) > 2 * workers:
-                name, future = waiting.popleft()
+        try:
+            for item in items:
+                waiting.append((item.name, pool.submit(_encode, item, options)))
+                if len(waiting) > 2 * workers:
+                    name, future = waiting.popleft()
+                    yield name, future.result()
+            for name, future in waiting:
                 yield name, future.result()
-        for name, future in waiting:
-            yield name, future.result()
+        except BrokenProcessPool:
+            raise InputError(
+                "a worker was killed (for its memory?); start again with fewer --workers"
+            ) from None
 
 
 def _leave_with_parent() -> None:

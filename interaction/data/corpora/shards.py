@@ -72,8 +72,10 @@ class ShardWriter:
             ) from None
         try:
             fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise InputError(f"{directory}: another process prepares it; wait") from None
+        except OSError:
+            pass  # some network file systems have no locks
         for path in directory.glob(".tmp-*"):  # of a run that was killed
             path.unlink()
         self._shards, self.done, self.last = 0, 0, ""

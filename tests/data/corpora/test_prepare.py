@@ -25,7 +25,7 @@ from interaction.errors import InputError
 
 ROOT = Path(__file__).parents[3]
 TALKS = 12
-BAD = (3, 11)  # these lack their transcripts; 11 is the last
+BAD = (4, 11)  # these lack their transcripts; 11 is the last
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def test_the_index_counts_and_names(whole):
     assert index["shards"] > 2
     assert index["hours"] == pytest.approx(10 * 16 / 3600, abs=1e-4)
     assert index["speech_s"] == {"agent": 10.0, "user": 10.0}
-    assert [one["item"] for one in index["skipped"]] == ["data.jsonl:4", "data.jsonl:12"]
-    assert "t03.json: cannot be read" in index["skipped"][0]["reason"]
+    assert [one["item"] for one in index["skipped"]] == ["data.jsonl:5", "data.jsonl:12"]
+    assert "t04.json: cannot be read" in index["skipped"][0]["reason"]
 
 
 def test_again_and_in_several_processes_the_bytes_are_the_same(talks, whole, tmp_path):
@@ -139,7 +139,7 @@ def test_what_does_not_go_together_is_refused(talks, whole, tmp_path):
 
 
 def test_strict_stops_at_the_first_and_leaves_no_part_of_a_shard(talks, tmp_path):
-    with pytest.raises(InputError, match="t03.json: cannot be read"):
+    with pytest.raises(InputError, match="t04.json: cannot be read"):
         prepare(options(talks), tmp_path / "dst", "test", strict=True)
     assert not list((tmp_path / "dst").glob(".tmp-*"))
 
@@ -205,12 +205,12 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
 
 def test_the_commands(talks, whole, tmp_path):
     dst = str(tmp_path / "dst")
-    made = run("prepare", "--format=moshi", f"--src={talks}", f"--dst={dst}", "--limit=4")
+    made = run("prepare", "--format=moshi", f"--src={talks}", f"--dst={dst}", "--limit=5")
     assert made.returncode == 0, made.stderr
-    assert "3 conversations of moshi" in made.stdout
-    assert "data.jsonl:4: " in made.stdout and "1 skipped" in made.stdout
+    assert "4 conversations of moshi" in made.stdout
+    assert "data.jsonl:5: " in made.stdout and "1 skipped" in made.stdout
     checked = run("check", f"--src={dst}")
-    assert checked.returncode == 0 and "3 conversations of moshi" in checked.stdout
+    assert checked.returncode == 0 and "4 conversations of moshi" in checked.stdout
     bad = run("check", f"--src={talks}")
     assert bad.returncode == 2 and bad.stderr.startswith(f"error: {talks}: no corpus")
     assert bad.stderr.count("\n") == 1
