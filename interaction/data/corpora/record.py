@@ -71,9 +71,6 @@ def encode(conversation: Conversation, agents: str, camera: Camera | None) -> En
     lengths = len(waves[0]) / SAMPLE_RATE, len(waves[1]) / SAMPLE_RATE
     said, mended = tidy(conversation, lengths)
     sides = _agents(conversation, said, waves, agents)
-    both = np.stack([np.pad(wave, (0, n - len(wave))) for wave in waves], axis=1)
-    flac = io.BytesIO()
-    soundfile.write(flac, np.clip(both, -1, 1), SAMPLE_RATE, "PCM_16", format="FLAC")
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "id": conversation.id,
@@ -82,7 +79,7 @@ def encode(conversation: Conversation, agents: str, camera: Camera | None) -> En
         "agents": sides,
         "turns": -(-n // TURN_SAMPLES),
         "said": [_pack(one) for one in said],
-        "flac": flac.getvalue(),
+        "flac": _flac(waves, n),
     }
     if conversation.control is not None:
         record["control"] = [list(item) for item in conversation.control]
@@ -94,6 +91,16 @@ def encode(conversation: Conversation, agents: str, camera: Camera | None) -> En
     ]
     data = msgpack.packb(record)
     return Encoded(data, record["turns"], sides, speech, mended)
+
+
+def _flac(waves: list[np.ndarray], n: int) -> bytes:
+    """Both sides as 16-bit FLAC, the shorter one padded; 16-bit sound stays what it was."""
+    both = np.zeros((n, 2), np.int16)
+    for side, wave in enumerate(waves):
+        both[: len(wave), side] = np.clip(np.rint(wave * 32_768), -32_768, 32_767)
+    flac = io.BytesIO()
+    soundfile.write(flac, both, SAMPLE_RATE, "PCM_16", format="FLAC")
+    return flac.getvalue()
 
 
 def _agents(
