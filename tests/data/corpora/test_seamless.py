@@ -58,6 +58,8 @@ def test_the_released_folders_are_read_too(folder, tmp_path, prepared, write):
         for kind, line in (("transcript", SEGMENT), ("vad", {"start": 0, "end": 1})):
             (split / kind).mkdir(exist_ok=True)
             (split / kind / f"{NAME}_{person}.jsonl").write_text(json.dumps(line) + "\n")
+        (split / "1P-IS").mkdir(exist_ok=True)  # annotations, before the transcripts
+        (split / "1P-IS" / f"{NAME}_{person}.json").write_text("{}")
     said = prepared("seamless", tmp_path / "released").record(0).fields["said"]
     assert [one["side"] for one in said] == [0, 1]
     assert said[0]["words"] == said[1]["words"] and len(said[0]["words"]) == 3
