@@ -116,7 +116,7 @@ def jobset(args: argparse.Namespace) -> dict:
         raise InputError(f"{args.crd}: no CRD jobsets.jobset.x-k8s.io; give JobSet's own")
     kubernetes = json.loads(args.kubernetes.read_text())
     return {
-        "source": [CRD, "https://pypi.org/project/kubernetes-validate/"],
+        "source": [CRD, "kubernetes-validate on PyPI"],
         "version": args.version,
         "licence": "Apache-2.0 (JobSet; Kubernetes)",
         "renew": "python -m launch.renew jobset --crd=… --kubernetes=… --version=…",
@@ -200,7 +200,7 @@ def sbatch(args: argparse.Namespace) -> dict:
 def xpk(args: argparse.Namespace) -> dict:
     command = ["xpk", "workload", "create", "--help"]
     return {
-        "source": "https://pypi.org/project/xpk/",
+        "source": "xpk on PyPI",
         "version": _number(said(["xpk", "version"])),
         "licence": "Apache-2.0",
         "renew": "python -m launch.renew xpk",
