@@ -135,8 +135,8 @@ def run(command: Sequence[str], hosts: int, devices: int) -> int:
 
         for s in PASSED_ON:
             signal.signal(s, pass_on)
-        for s in signalled:  # what came while they were started
-            pass_on(s)
+        for number in signalled:  # while they were started
+            pass_on(number)
         return wait(processes)
     finally:
         end(processes)

@@ -2,234 +2,167 @@
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import shutil
+import functools
 import signal
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from interaction.config import ModelConfig
-from interaction.data.corpora.records import Corpus
-from interaction.data.corpora.rows import CorpusRow
-from interaction.data.pack import Shape
-from interaction.data.pipeline import MakeRow, batches
-from interaction.errors import InputError
-from interaction.modality.audio import MELS, PATCH_FRAMES
-from interaction.package import SOURCE, locate, open_package, tokenizer_path
-from interaction.parallel.mesh import AXES, make_mesh
-from interaction.params import flatten
-from interaction.train.checkpoint import Checkpoints
-from interaction.train.losses import loss_weights
+from interaction.params import Params
+from interaction.train import average, hosts
+from interaction.train.begin import Run, begin, row_maker
+from interaction.train.guard import limited_step
 from interaction.train.media import Media
 from interaction.train.metrics import Metrics
-from interaction.train.optimiser import optimiser
-from interaction.train.state import TrainState, create, leaves_of, on_mesh, train_step
+from interaction.train.profile import Profile
+from interaction.train.speed import flop_per_position, peak_flop_per_s
+from interaction.train.state import TrainState, train_step
 
-STATISTICS_ROWS = 48  # dialogues that the flow head's mean and deviation come from
-
-
-def row_maker(
-    config: ConfigDict, cfg: ModelConfig, workdir: Path | None = None
-) -> MakeRow | CorpusRow:
-    """How a row of this run is made: of `data.corpus`, if it names one, else of the
-    synthetic world; with the tokenizer of the model that it started from, if that has one
-    of its own."""
-    data = config.data
-    own = (workdir or Path()) / "tokenizer.json"
-    shape = Shape(data.positions, data.patches, data.audio_out)
-    text = str(own if workdir and own.is_file() else tokenizer_path(config.name))
-    if data.get("corpus"):
-        return CorpusRow(cfg, shape, text, data.seed, data.turns, data.corpus)
-    return MakeRow(
-        cfg,
-        shape,
-        text,
-        data.seed,
-        data.turns,
-        warm_rows=data.warm_rows,
-        warm_mix=tuple(data.warm_mix.items()),
-    )
+__all__ = ["row_maker", "train"]
 
 
-def run_mesh(train: ConfigDict) -> Mesh | None:
-    """The mesh that `config.train.mesh` asks for; None where it is of one device."""
-    sizes = train.mesh.to_dict()
-    if math.prod(sizes.values()) == 1:
-        return None
-    try:
-        return make_mesh(**sizes)
-    except TypeError:
-        raise InputError(f"train.mesh has {sorted(sizes)}; its axes are {AXES}") from None
+class _Pending(NamedTuple):
+    """Numbers of the step under way, fetched while the next one runs."""
 
-
-def make_workdir(workdir: Path, config: ConfigDict) -> None:
-    """Make the directory and write `config.json`, what the run is made with; say what
-    changes when a run goes on with other values."""
-    text = config.to_json_best_effort(indent=1)
-    path = workdir / "config.json"
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        before = json.loads(path.read_text()) if path.exists() else json.loads(text)
-        partial = path.with_suffix(".partial")
-        partial.write_text(text + "\n")
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{workdir}: {error.strerror}; choose another --workdir") from None
-    old, new = flatten(before), flatten(json.loads(text))
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            print(f"config.{key} changes: {old.get(key)} -> {new.get(key)}", flush=True)
-
-
-def with_statistics(state: TrainState, make: MakeRow | CorpusRow) -> TrainState:
-    """Mean and deviation of the agent's mel per channel, frozen in the flow head."""
-    rows = [make.map(i) for i in range(STATISTICS_ROWS)]
-    voice = np.concatenate([r["voice"][r["voice_at"] >= 0] for r in rows])
-    if not len(voice):
-        raise InputError(f"data: no agent speech in the first {len(rows)} rows; add some")
-    frames = voice.reshape(-1, MELS)
-    spread = lambda x: jnp.asarray(np.tile(x, PATCH_FRAMES), jnp.float32)  # noqa: E731
-    mean, std = spread(frames.mean(0)), spread(np.maximum(frames.std(0), 0.05))
-    flow = state.params["flow"] | {"mean": mean, "std": std}
-    return state._replace(params=state.params | {"flow": flow})
-
-
-SAME = (
-    "vocab_used", "window", "log_floor", "log_alpha", "norm_eps", "logit_divisor",
-    "experts_per_token", "route_scale",
-)  # fmt: skip
-"""Config fields that no shape shows and weights depend on."""
-
-
-def begin_from(state: TrainState, cfg: ModelConfig, name_or_path: str) -> TrainState:
-    """Parameters of another model of the same sizes, in this run's dtypes; the optimiser
-    starts afresh. The router's bias and the flow head's statistics come along."""
-    package = open_package(name_or_path)
-    mine, theirs = flatten(state.params), flatten(package.params)
-    for name, array in mine.items():
-        if name not in theirs or theirs[name].shape != array.shape:
-            raise InputError(
-                f"--init={name_or_path}: {name} does not fit config.model; use a model "
-                "trained with these sizes"
-            )
-    for name in SAME:
-        here, there = getattr(cfg, name), getattr(package.cfg, name)
-        if here != there:
-            raise InputError(
-                f"--init={name_or_path}: trained with model.{name}={there}, config says "
-                f"{here}; use the same"
-            )
-    own = jax.tree.map(lambda a, b: b.astype(a.dtype), state.params, package.params)
-    return state._replace(params=own)
-
-
-def bring_along(workdir: Path, name_or_path: str) -> None:
-    """The tokenizer and the `source/` of an imported model, for the run and its export."""
-    path = locate(name_or_path)
-    if (path / SOURCE).is_dir():
-        shutil.copytree(path / SOURCE, workdir / SOURCE, dirs_exist_ok=True)
-        if (path / "tokenizer.json").is_file():
-            shutil.copyfile(path / "tokenizer.json", workdir / "tokenizer.json")
+    step: int
+    values: dict
+    rows: str
+    wait_s: float
 
 
 def train(
-    config: ConfigDict, workdir: Path, stop_at: int | None = None, init: str | None = None
+    config: ConfigDict,
+    workdir: Path,
+    stop_at: int | None = None,
+    init: str | None = None,
+    profile: str | None = None,
 ) -> TrainState:
-    """Train to `config.train.steps` (or `stop_at`), saving into `workdir`.
+    """Train to `config.train.steps` (or `stop_at`), saving into `workdir`. Every host of
+    a run calls it.
 
     init: name or directory of a model to start from, in place of random parameters.
-    SIGTERM saves and returns. Raises FloatingPointError when a loss is not finite,
-    naming the step and the rows of its batch.
+    profile: "STEP" or "STEP:N", the steps to trace. SIGTERM on any host saves and returns
+    on all. Raises FloatingPointError on a bad step, naming the rows of its batch, where
+    `config.train.on_bad_step` does not say skip.
     """
-    cfg = ModelConfig.from_mapping(config.model.to_dict())
-    for group in ("data", "train"):
-        if group not in config:
-            raise InputError(f"this config has no {group} group; it can only be planned")
-    if config.data.get("corpus"):
-        Corpus.open(config.data.corpus)  # or refuse it, before anything is written
-    t = config.train
-    if min(t.batch, t.steps, t.save_every, t.log_every) < 1:
-        raise InputError("config.train: batch, steps, save_every, log_every start at 1")
-    weights, tx, mesh = loss_weights(t), optimiser(t), run_mesh(t)
-    if t.batch % leaves_of(cfg, t.batch_shards, mesh):
-        raise InputError(
-            f"train.batch={t.batch}; use a multiple of train.batch_shards={t.batch_shards}"
-        )
-    state = create(cfg, tx, t.seed)
-    if init:
-        state = begin_from(state, cfg, init)
-    state = on_mesh(state, cfg, mesh)
-    make_workdir(workdir, config)
-    if init:
-        bring_along(workdir, init)
-    make = row_maker(config, cfg, workdir)
-    checkpoints = Checkpoints(workdir)
-    iterator = iter(batches(make, t.batch, config.data.workers))
-    if checkpoints.latest is not None:
-        state = checkpoints.restore(checkpoints.latest, state, iterator)
-        print(f"resumed at step {int(state.step)}", flush=True)
-    elif bool((state.params["flow"]["std"] == 1).all()):  # as initialised: none yet
-        state = with_statistics(state, make)
-    step, last = int(state.step), min(stop_at or t.steps, t.steps)
-    metrics = Metrics(workdir, step, t.steps, t.log_every)
-    media = Media(cfg, make.tokenizer, config.data.seed)
-    key = jax.random.key(t.seed + 1)
-
     stopping: list[bool] = []
-    # Data workers start with the first batch and inherit what is ignored now: a SIGTERM
-    # to the whole process group must not take them away before the last save.
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    pending = None  # numbers of the step under way, fetched while the next one runs
+    before = signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     try:
-        while step < last and not stopping:
-            began = time.monotonic()
-            batch = next(iterator)
-            wait = time.monotonic() - began
-            signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
-            state, values = train_step(
-                state, batch, key, t.bias_rate, t.clip, cfg=cfg, tx=tx, weights=weights,
-                remat=t.remat, batch_shards=t.batch_shards, mesh=mesh,
-            )  # fmt: skip
+        tracer = Profile(profile, workdir)
+        run = begin(config, workdir, init)
+        try:
+            _steps(run, config, workdir, stop_at, stopping, tracer)
+        finally:
+            tracer.close()
+            run.close()
+        return run.state
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _steps(
+    run: Run,
+    config: ConfigDict,
+    workdir: Path,
+    stop_at: int | None,
+    stopping: list[bool],
+    tracer: Profile,
+) -> None:
+    t, alone = run.train, jax.process_count() == 1
+    step, last = int(run.state.step), min(stop_at or t.steps, t.steps)
+    metrics = _metrics(run, workdir, step) if hosts.is_first() else None
+    media = Media(run.cfg, run.make.tokenizer, config.data.seed)
+    tally, stop = hosts.Tally(run.mesh), False
+    pending: _Pending | None = None
+    try:
+        while step < last and not stop and not (alone and stopping):
             step += 1
+            tracer.before(step)
+            began, first = time.monotonic(), run.feed.next_row
+            batch = next(run.feed)
+            wait = time.monotonic() - began
+            values = _update(run, step, batch)
+            values |= tally(bool(stopping), batch["n_valid"])
+            tracer.after(step, values["loss"])
             if pending:
-                _record(metrics, *pending)
-            pending = (step, values, int(batch["n_valid"].sum()), wait, t.batch)
+                stop = _record(run, metrics, pending)
+            pending = _Pending(step, values, f"{first}..{run.feed.next_row - 1}", wait)
             saves = step % t.save_every == 0 and step < last
             if saves:  # losses.jsonl must hold whatever a checkpoint has behind it
-                _record(metrics, *pending)
+                stop = _record(run, metrics, pending) or stop
                 pending = None
-                metrics.flush()
             if t.media_every and step % t.media_every == 0:
-                media.log(metrics, state.params, step)
+                params = hosts.local(run.state.params)
+                if metrics:
+                    media.log(metrics, params, step)
             if saves:
-                checkpoints.save(step, state, iterator)
+                _save(run, metrics, step)
         if pending:
-            _record(metrics, *pending)
-        if checkpoints.latest != step:
-            checkpoints.save(step, state, iterator)
+            _record(run, metrics, pending)
+        if run.checkpoints.latest != step:
+            _save(run, metrics, step)
     finally:
-        metrics.close()
-        checkpoints.close()
-        signal.signal(signal.SIGTERM, before)
-    return state
+        if metrics:
+            metrics.close()
 
 
-def _record(
-    metrics: Metrics, step: int, values: dict, positions: int, wait: float, batch: int
-) -> None:
-    values = jax.device_get(values)
-    if not values.pop("finite"):
-        rows = f"{(step - 1) * batch}..{step * batch - 1}"
-        raise FloatingPointError(
-            f"loss or gradient not finite at step {step}, rows {rows}; "
-            "the state before it is unchanged in the last checkpoint"
+def _metrics(run: Run, workdir: Path, step: int) -> Metrics:
+    t, devices = run.train, jax.devices()
+    flop, peak = flop_per_position(run.cfg), peak_flop_per_s(devices)
+    return Metrics(workdir, step, t.steps, t.log_every, flop, peak)
+
+
+def _update(run: Run, step: int, batch: dict) -> dict:
+    """One step on the devices; -> its numbers, not yet there."""
+    t = run.train
+    fixed = dict(
+        cfg=run.cfg, tx=run.tx, weights=run.weights, remat=t.remat,
+        batch_shards=t.batch_shards, mesh=run.mesh,
+    )  # fmt: skip
+    if t.get("spike"):
+        run.state, values = limited_step(
+            run.state, batch, run.key, run.guard.limit(step), t.bias_rate, t.clip, **fixed
         )
-    metrics.step(step, dict(values), positions, wait)
+    else:
+        run.state, values = train_step(
+            run.state, batch, run.key, t.bias_rate, t.clip, **fixed
+        )
+    if run.average is not None:
+        run.average = average.move(run.average, run.state.params, t.ema)
+    if step % t.log_every == 0 or step == t.steps:
+        values["bias"] = _router_bias(run.state.params, run.cfg)
+    return values
+
+
+@functools.partial(jax.jit, static_argnames="cfg")
+def _router_bias(params: Params, cfg: ModelConfig) -> jax.Array:
+    """Of every sparse layer, in the order of `load`. -> float32 [L, X]"""
+    rows = []
+    for segment, layers in zip(cfg.segments, params["layers"], strict=True):
+        sparse = [i for i, kind in enumerate(segment.pattern) if not kind.is_dense]
+        if sparse:
+            found = jnp.stack([layers[i]["mlp"]["router_bias"] for i in sparse], 1)
+            rows.append(found.reshape(-1, found.shape[-1]))
+    return jnp.concatenate(rows)
+
+
+def _record(run: Run, metrics: Metrics | None, pending: _Pending) -> bool:
+    """Fetch a step's numbers, judge it, log it. -> whether a host was asked to stop."""
+    values = jax.device_get(pending.values)
+    finite, stop = bool(values.pop("finite")), bool(values.pop("stop"))
+    positions = int(values.pop("positions"))
+    skipped = run.guard.judge(pending.step, finite, float(values["loss"]), pending.rows)
+    if metrics:
+        metrics.step(pending.step, values, positions, pending.wait_s, skipped, pending.rows)
+    return stop
+
+
+def _save(run: Run, metrics: Metrics | None, step: int) -> None:
+    if metrics:
+        metrics.flush()
+    run.save(step)

@@ -2,76 +2,108 @@
 
 from __future__ import annotations
 
-import json
-import os
-import time
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tensorboardX import SummaryWriter
+
+from interaction.train import lines
+from interaction.train.speed import Clock, memory_bytes
 
 STREAMS = ("text", "control", "heard", "flow")
 
 
 class Metrics:
-    """`losses.jsonl` holds one line a step, and after a resume exactly one a step."""
+    """`losses.jsonl` holds one line a step, and after a resume exactly one a step. For one
+    host to write. flop: work of a position; peak: FLOP/s of all devices, where known."""
 
-    def __init__(self, workdir: Path, step: int, steps: int, log_every: int) -> None:
-        self._path = workdir / "losses.jsonl"
-        self._keep_until(step)
-        self._lines = self._path.open("a")
+    def __init__(
+        self,
+        workdir: Path,
+        step: int,
+        steps: int,
+        log_every: int,
+        flop: float = 0.0,
+        peak: float | None = None,
+    ) -> None:
+        path = workdir / "losses.jsonl"
+        lines.cut(path, step)
+        self._lines = lines.Lines(path)
         self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=step)
         self._steps, self._every = steps, log_every
-        self._began = self._last = time.monotonic()
-        self._first = step
-        self._positions = 0
-        self._wait = 0.0
+        self._clock = Clock(step, steps, flop, peak)
 
-    def _keep_until(self, step: int) -> None:
-        if not self._path.exists():
-            return
-        lines = [x for x in self._path.read_text().splitlines() if x.endswith("}")]
-        kept = [x for x in lines if json.loads(x)["step"] <= step]
-        partial = self._path.with_suffix(".partial")
-        partial.write_text("".join(line + "\n" for line in kept))
-        os.replace(partial, self._path)
+    def step(
+        self,
+        step: int,
+        values: dict,
+        positions: int,
+        wait_s: float,
+        skipped: str | None = None,
+        rows: str = "",
+    ) -> None:
+        """Numbers of the step that ended as number `step` (1 is the first).
 
-    def step(self, step: int, values: dict, positions: int, wait_s: float) -> None:
-        """Numbers of the step that ended as number `step` (1 is the first)."""
-        load = np.asarray(values.pop("load"))
+        values: scalars by name; load float32 [L, X], positions of each sparse layer's
+        experts; bias float32 [L, X], of its router, where it is to be logged. skipped: why
+        the step changed nothing; its line says so, with its rows, and has no number where
+        one is not finite.
+        """
+        load, bias = np.asarray(values.pop("load")), values.pop("bias", None)
         numbers = {name: float(v) for name, v in values.items()}
         # repr of a float32 as float64 is exact: equal lines mean equal bits
-        self._lines.write(json.dumps({"step": step} | numbers) + "\n")
-        self._positions += positions
-        self._wait += wait_s
+        line: dict[str, Any] = {
+            n: v if math.isfinite(v) else None for n, v in numbers.items()
+        }
+        if skipped:
+            line |= {"skipped": skipped, "rows": rows}
+            print(f"step {step} skipped: {skipped}; rows {rows}", flush=True)
+        self._lines.add(step, line)
+        self._clock.add(positions, wait_s)
         if step % self._every and step != self._steps:
             return
         self._lines.flush()
-        now = time.monotonic()
-        rate = self._positions / max(now - self._last, 1e-9)
-        waited = self._wait / max(now - self._last, 1e-9)
-        eta = (now - self._began) / max(step - self._first, 1) * (self._steps - step)
+        speed = self._clock.read(step)
+        self._log(step, numbers, speed)
+        self._routers(step, load, bias)
+        self._say(step, numbers, speed)
+
+    def _log(self, step: int, numbers: dict, speed: dict) -> None:
         for name, value in numbers.items():
             self._board.add_scalar(f"train/{name}", value, step)
-        self._board.add_scalar("speed/positions_per_s", rate, step)
-        self._board.add_scalar("speed/data_wait", waited, step)
-        for layer, row in enumerate(load):
-            share = row / max(row.sum(), 1)
-            self._board.add_scalar(f"router/max_share_layer_{layer}", share.max(), step)
+        for name in ("positions_per_s", "data_wait", "mfu"):
+            if name in speed:
+                self._board.add_scalar(f"speed/{name}", speed[name], step)
+        for name, value in memory_bytes().items():
+            self._board.add_scalar(f"memory/{name}", value, step)
+
+    def _routers(self, step: int, load: np.ndarray, bias: np.ndarray | None) -> None:
+        shares = load / np.maximum(load.sum(-1, keepdims=True), 1)
+        rows = {"share": shares} | ({} if bias is None else {"bias": np.asarray(bias)})
+        for what, by_layer in rows.items():
+            for layer, row in enumerate(by_layer):
+                for name in ("min", "mean", "max"):
+                    tag = f"router/{name}_{what}_layer_{layer}"
+                    self._board.add_scalar(tag, getattr(row, name)(), step)
+                self._board.add_histogram(f"router/{what}_layer_{layer}", row, step)
+
+    def _say(self, step: int, numbers: dict, speed: dict) -> None:
         streams = "  ".join(f"{name} {numbers[name]:.3f}" for name in STREAMS)
+        mfu = f"MFU {speed['mfu']:.1%}  " if "mfu" in speed else ""
         print(
             f"step {step}/{self._steps}  loss {numbers['loss']:.3f}  {streams}  "
             f"heard right {numbers['heard_accuracy']:.0%}  "
             f"text right {numbers['text_accuracy']:.0%}  "
-            f"{rate:,.0f} pos/s  data wait {waited:.0%}  ETA {_clock(eta)}",
+            f"{speed['positions_per_s']:,.0f} pos/s  {mfu}"
+            f"data wait {speed['data_wait']:.0%}  ETA {_clock(speed['eta_s'])}",
             flush=True,
         )
-        self._last, self._positions, self._wait = now, 0, 0.0
 
     def flush(self) -> None:
         """Everything so far is on disk, should the process be killed."""
-        self._lines.flush()
-        os.fsync(self._lines.fileno())
+        self._lines.flush(to_disk=True)
 
     def audio(self, name: str, wave: np.ndarray, sample_rate: int, step: int) -> None:
         """wave: float32 [N, 2]."""

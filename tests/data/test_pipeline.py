@@ -38,13 +38,24 @@ def test_order_is_the_same_for_any_number_of_workers(make, in_process, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_state_resumes_at_the_next_batch(make, in_process, workers):
-    iterator = iter(batches(make, 3, workers))
-    take(iterator, 2)
-    state = iterator.get_state()
-    resumed = iter(batches(make, 3, workers))
-    resumed.set_state(state)
+def test_goes_on_at_any_row(make, in_process, workers):
+    resumed = iter(batches(make, 3, workers, first=6))
     assert same(take(resumed, 3), in_process[2:])
+
+
+@pytest.mark.parametrize(("shares", "workers"), [(((0,), (1, 2)), 0), (((0, 2), (1,)), 2)])
+def test_hosts_make_their_places_of_the_same_batches(make, in_process, shares, workers):
+    """Whatever the number of hosts, a place of a batch holds the same row."""
+    for mine in shares:
+        own = take(iter(batches(make, 3, workers, mine=mine)), 3)
+        for batch, whole in zip(own, in_process, strict=False):
+            want = {name: x[list(mine)] for name, x in whole.items()}
+            assert same([batch], [want])
+
+
+def test_rows_carry_their_numbers(make):
+    found = take(iter(batches(make, 2, workers=0, first=2**40, mine=(1,))), 2)
+    assert [batch["row"].tolist() for batch in found] == [[2**40 + 1], [2**40 + 3]]
 
 
 def test_rows_have_static_shapes(in_process):
