@@ -82,6 +82,11 @@ def get_config() -> ConfigDict:
     t.heard_weight = 1.0
     t.control_weight = 1.0
     t.remat = False
+    t.ema = 0.0  # decay of a moving average of the parameters; 0: none is kept
+    t.on_bad_step = "stop"  # or "skip": a loss that is not finite, or a spike
+    t.bad_steps = 10  # skipped in a row; one more stops the run
+    t.spike = 0.0  # a loss above so many times the median of the last ones; 0: no rule
+    t.spike_window = 100
     t.save_every = 200
     t.log_every = 20
     t.media_every = 1_000

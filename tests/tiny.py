@@ -35,6 +35,7 @@ def get_config() -> ConfigDict:
     m.flow_layers = 1
     m.flow_steps = 2
     m.tensor_shards = 2
+    m.numerics = "invariant"
     m.kv_split = 16
 
     config.data = ConfigDict()
@@ -71,6 +72,11 @@ def get_config() -> ConfigDict:
     t.heard_weight = 1.0
     t.control_weight = 1.0
     t.remat = False
+    t.ema = 0.0  # decay of a moving average of the parameters; 0: none is kept
+    t.on_bad_step = "stop"  # or "skip": a loss that is not finite, or a spike
+    t.bad_steps = 10  # skipped in a row; one more stops the run
+    t.spike = 0.0  # a loss above so many times the median of the last ones; 0: no rule
+    t.spike_window = 100
     t.save_every = 4
     t.log_every = 2
     t.media_every = 0

@@ -56,6 +56,7 @@ class Run:
     key: jax.Array
     state: TrainState
     average: Params | None  # moving average of the parameters, where one is kept
+    compiled: bool = False  # the step's program, on all hosts
 
     def save(self, step: int) -> None:
         """On every host, with what leads to this step on disk before."""

@@ -6,6 +6,7 @@ one of. Where there is one process, nothing here costs or does anything.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -21,6 +23,7 @@ from interaction.errors import InputError
 from interaction.parallel.mesh import virtual_devices
 
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+BARRIER_S = 3600  # a host may compile, or read its share of a checkpoint, for long
 
 
 def join(devices: int) -> None:
@@ -55,16 +58,23 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+_barriers = itertools.count()
+
+
 def barrier(what: str) -> None:
-    """Wait for the others."""
+    """Wait for the others, by the network and not on the devices: before they begin a sum
+    together, for they wait there for seconds only (on CPUs: 30)."""
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(what)
+        sync = ocp.multihost.get_barrier_sync_fn()
+        key = f"interaction {what} {next(_barriers)}"  # each name serves once
+        sync(key=key, timeout_ms=1000 * BARRIER_S)
 
 
 def anywhere(flag: bool) -> bool:
     """Whether it is so on any host."""
     if jax.process_count() == 1:
         return flag
+    barrier("anywhere")
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
@@ -72,6 +82,7 @@ def first_says(number: int) -> int:
     """The first host's number, on all."""
     if jax.process_count() == 1:
         return number
+    barrier("first says")
     return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 
 

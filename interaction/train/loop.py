@@ -6,7 +6,7 @@ import functools
 import signal
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -100,6 +100,7 @@ def _steps(
                 params = hosts.local(run.state.params)
                 if metrics:
                     media.log(metrics, params, step)
+                hosts.barrier("media logged")
             if saves:
                 _save(run, metrics, step)
         if pending:
@@ -124,14 +125,14 @@ def _update(run: Run, step: int, batch: dict) -> dict:
         cfg=run.cfg, tx=run.tx, weights=run.weights, remat=t.remat,
         batch_shards=t.batch_shards, mesh=run.mesh,
     )  # fmt: skip
-    if t.get("spike"):
-        run.state, values = limited_step(
-            run.state, batch, run.key, run.guard.limit(step), t.bias_rate, t.clip, **fixed
-        )
-    else:
-        run.state, values = train_step(
-            run.state, batch, run.key, t.bias_rate, t.clip, **fixed
-        )
+    limit = (run.guard.limit(step),) if t.get("spike") else ()
+    update: Any = limited_step if limit else train_step
+    args = (run.state, batch, run.key, *limit, t.bias_rate, t.clip)
+    if not run.compiled:  # one host may find the program in a cache, another not
+        update.lower(*args, **fixed).compile()
+        hosts.barrier("compiled")
+        run.compiled = True
+    run.state, values = update(*args, **fixed)
     if run.average is not None:
         run.average = average.move(run.average, run.state.params, t.ema)
     if step % t.log_every == 0 or step == t.steps:

@@ -69,7 +69,7 @@ class Clock:
         each = (now - self._began) / max(step - self._first, 1)
         found = {
             "positions_per_s": rate,
-            "data_wait": self._wait_s / spent,
+            "data_wait": min(self._wait_s / spent, 1.0),
             "eta_s": each * (self._steps - step),
         }
         if self._peak:
