@@ -1,4 +1,5 @@
-"""A run's last checkpoint as a model directory that `Session.open` takes.
+"""A run's last whole checkpoint as a model directory that `Session.open` takes: the moving
+average of the parameters, where the run keeps one.
 
     python -m interaction.train.export --workdir=runs/nano --output=interaction/assets/nano
 
@@ -31,6 +32,7 @@ def curves(losses: Path, picture: Path) -> None:
     from matplotlib import pyplot
 
     lines = [json.loads(line) for line in losses.read_text().splitlines()]
+    lines = [line for line in lines if "skipped" not in line]
     steps = np.array([line["step"] for line in lines])
     figure, axes = pyplot.subplots(1, len(STREAMS), figsize=(14, 3))
     for axis, stream in zip(axes, STREAMS, strict=True):
