@@ -1,1 +1,1 @@
-"""Jobs: where they run, and how they are watched."""
+"""Jobs on clusters: what to submit where, printed and checked before anything runs."""

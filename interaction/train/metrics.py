@@ -84,6 +84,8 @@ class Metrics:
         rows = {"share": shares} | ({} if bias is None else {"bias": np.asarray(bias)})
         for what, by_layer in rows.items():
             for layer, row in enumerate(by_layer):
+                if not np.isfinite(row).all():
+                    continue  # of a skipped step
                 for name in ("min", "mean", "max"):
                     tag = f"router/{name}_{what}_layer_{layer}"
                     self._board.add_scalar(tag, getattr(row, name)(), step)
