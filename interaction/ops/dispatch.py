@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from interaction.ops.groups import sort
 from interaction.ops.rows import swiglu
 from interaction.ops.sums import tree
 from interaction.parallel.collectives import size
@@ -48,14 +49,12 @@ def by_expert(
     """weight * expert(x[row]) of every pair, in products over the rows of one expert.
     number: of its expert here; as many as there are: of none. -> [P, D] in x's dtype."""
     X = held.gate_XDF.shape[0]
-    order = jnp.argsort(number_P, stable=True)  # those of none behind all
-    sizes = jnp.bincount(number_P, length=X + 1)[:X].astype(jnp.int32)
+    place, order, sizes = sort(number_P, X)
     dot = lambda x, part: ops.grouped(x, part, sizes)  # noqa: E731
     rows, weight = x_ND[row_P[order]], weight_P[order, None]
     h = swiglu(ops, dot(rows, held.gate_XDF), dot(rows, held.up_XDF), weight, x_ND.dtype)
     out = ops.cast(dot(h, held.down_XFD), x_ND.dtype.name)
-    back = out[jnp.argsort(order, stable=True)]
-    return jnp.where((number_P < X)[:, None], back, jnp.zeros_like(back))
+    return jnp.where((number_P < X)[:, None], out[place], jnp.zeros_like(out))
 
 
 class _Plan(NamedTuple):
@@ -80,10 +79,9 @@ def _room(pairs: int, devices: int) -> int:
 def _plan(number_P: jax.Array, X: int, devices: int, room: int) -> _Plan:
     mine = (number_P >= 0) & (number_P < X * devices)
     device = jnp.where(mine, number_P // X, devices)
-    order = jnp.argsort(jnp.where(mine, number_P, X * devices), stable=True)
-    count = jnp.bincount(device, length=devices + 1)[:devices].astype(jnp.int32)
+    rank, order, sizes = sort(jnp.where(mine, number_P, X * devices), X * devices)
+    count = sizes.reshape(devices, X).sum(1)
     begin = jnp.cumsum(count) - count
-    rank = jnp.argsort(order).astype(jnp.int32)
     place = rank - begin[jnp.minimum(device, devices - 1)]
     rounds = jax.lax.pmax((count.max() + room - 1) // room, "expert")
     return _Plan(order, begin, count, device, place, mine, rounds)

@@ -1,5 +1,5 @@
-"""Matrices filled up with zeros to whole units; rows sorted by group, moved to units of
-one group each."""
+"""Matrices filled up with zeros to whole units; rows sorted by group, and moved to units
+of one group each."""
 
 from __future__ import annotations
 
@@ -17,6 +17,40 @@ def fill(x: jax.Array, rows: int, columns: int) -> jax.Array:
     """Zeros behind the last two axes, up to these sizes."""
     lead = [(0, 0)] * (x.ndim - 2)
     return jnp.pad(x, [*lead, (0, rows - x.shape[-2]), (0, columns - x.shape[-1])])
+
+
+class Sorted(NamedTuple):
+    """Rows in order of their groups, those of one group as they were. place [P]: where
+    each row goes; order [P]: which row is there; sizes [X]: rows of each group."""
+
+    place: jax.Array
+    order: jax.Array
+    sizes: jax.Array
+
+
+RUN = 256  # rows that are counted together
+
+
+def sort(group_P: jax.Array, groups: int) -> Sorted:
+    """group: int32, 0..groups; rows of the last one, which is none, go behind all others.
+    By counting: compilers for TPUs need minutes for a few sorts of this length."""
+    P = len(group_P)
+    filled = jnp.pad(group_P, (0, -P % RUN), constant_values=groups + 1)
+    hot_nRX = jax.nn.one_hot(filled.reshape(-1, RUN), groups + 1, dtype=jnp.float32)
+    earlier = jnp.tril(jnp.ones((RUN, RUN), jnp.float32), -1)
+    inside = jnp.einsum("ij,njx->nix", earlier, hot_nRX)  # whole numbers, exact
+    totals = hot_nRX.sum(1)
+    above = jnp.cumsum(totals, 0) - totals
+    sizes = totals.sum(0)
+    begin = jnp.cumsum(sizes) - sizes
+    counted = (inside + (above + begin)[:, None]) * hot_nRX
+    place = counted.sum(-1).reshape(-1)[:P].astype(jnp.int32)
+    order = (
+        jnp.zeros(P, jnp.int32)
+        .at[place]
+        .set(jnp.arange(P, dtype=jnp.int32), unique_indices=True)
+    )
+    return Sorted(place, order, sizes[:groups].astype(jnp.int32))
 
 
 class Units(NamedTuple):
