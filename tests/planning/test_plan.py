@@ -1,0 +1,66 @@
+"""The command, on configs that no machine here could hold."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import pytest
+
+from interaction import plan
+from interaction.config import ModelConfig
+from interaction.errors import InputError
+from interaction.planning import search
+from interaction.planning.chips import CHIPS
+from interaction.planning.training import SLICES, nearest
+from interaction.settings import load
+
+TML = "configs/tml_interaction_small.py"
+
+
+def run(monkeypatch, *args):
+    monkeypatch.setattr(sys, "argv", ["plan", *args])
+    return plan.main()
+
+
+def test_what_does_not_fit_is_said_in_one_line(monkeypatch, capsys):
+    args = (f"--config={TML}", "--mode=train", "--topology=v6e:4x4", "--mesh=fsdp=16")
+    assert run(monkeypatch, *args) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "does not fit: needs" in line and "of 29.8 GiB a chip" in line
+    assert "nearest that fits: v6e:16x16" in line
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--mode=train"], "--topology"),
+        (["--mode=train", "--topology=v9:2x2"], "v9:2x2: kinds are v5e, v5p, v6e, tpu7x"),
+        (["--mode=train", "--topology=v5p:9"], "v5p:9"),
+        (["--mode=train", "--topology=v5p:2x2x1", "--mesh=fsdp=8"], "where there are 4"),
+        (["--mode=serve", "--topology=v5p:2x2x1", "--slots=0"], "--slots"),
+    ],
+)
+def test_bad_input_is_named(monkeypatch, args, said):
+    with pytest.raises(InputError, match=said):
+        run(monkeypatch, f"--config={TML}", *args)
+
+
+def test_legal_meshes_use_all_devices_and_divide_the_model():
+    cfg = ModelConfig.from_mapping(load(TML, []).model.to_dict())
+    found = list(search.legal(cfg, 512, 1, rows=512))
+    assert {"data": 1, "fsdp": 64, "expert": 8, "tensor": 1} in found
+    for sizes in found:
+        assert math.prod(sizes.values()) == 512
+        assert cfg.experts % (sizes["expert"] * sizes["tensor"]) == 0
+        assert cfg.kv_heads % sizes["tensor"] == 0
+    assert all(s["data"] % 2 == 0 for s in search.legal(cfg, 512, 2, rows=512))
+
+
+@pytest.mark.parametrize("kind", list(SLICES))
+def test_the_nearest_slice_has_room_to_spare(kind):
+    chip = CHIPS[kind]
+    shape = nearest(kind, 10 * chip.hbm_bytes, chip)
+    chips = math.prod(int(n) for n in shape.split(":")[1].split("x"))
+    assert chips * chip.hbm_bytes >= 20 * chip.hbm_bytes > chips / 2 * chip.hbm_bytes
+    assert nearest(kind, 1e6 * chip.hbm_bytes, chip) is None
