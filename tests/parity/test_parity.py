@@ -180,7 +180,7 @@ from interaction.score import side_by_side
 cfg = ModelConfig.from_mapping(json.loads(sys.argv[1]))
 subject, talk = random_subject(cfg), random_talk(cfg, 2, 6)
 batch = side_by_side(records(cfg, talk, converse(subject, talk)))
-want, mesh, rows = stages(subject, batch), make_mesh(expert=4), []
+want, mesh, rows = stages(subject, batch), make_mesh(tensor=4), []
 for reduce in (invariant.all_reduce, xla_all_reduce):
     invariant.all_reduce = reduce
     jax.clear_caches()
@@ -190,7 +190,9 @@ print(json.dumps(rows))
 
 
 def test_a_psum_for_the_tree_is_found(tiny):
-    cfg = dataclasses.replace(two_layers(tiny, "float32"), experts_per_token=3)
+    cfg = dataclasses.replace(
+        two_layers(tiny, "float32"), kv_heads=4, head_dim=8, tensor_shards=4
+    )
     done = subprocess.run(
         [sys.executable, "-c", PSUM, cfg.to_json()],
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
@@ -201,4 +203,4 @@ def test_a_psum_for_the_tree_is_found(tiny):
     tree, psum = (parity.Row(*row) for row in json.loads(done.stdout.splitlines()[-1]))
     assert tree.differing == 0
     assert psum.differing
-    assert psum.first == "layer 1 mlp"  # the first that is divided over experts
+    assert psum.first == "layer 0 attention"  # the first sum over devices
