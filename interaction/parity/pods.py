@@ -51,7 +51,7 @@ def read(program: jax.stages.Compiled) -> Program:
             kernel = re.sub(r"^(ROOT )?%|[.\d]*$", "", line.split("=")[0].strip())
             found.kernels[kernel] = found.kernels.get(kernel, 0) + 1
             found.units.setdefault(kernel, set()).update(_units(line))
-        elif kind == "all-reduce" and _disjoint(line):
+        elif kind == "all-reduce" and _disjoint(line, text):
             gathers = found.collectives.get("all-gather", 0)
             found.collectives["all-gather"] = gathers + 1
         elif kind in ("all-reduce", "reduce-scatter"):
@@ -83,12 +83,22 @@ def _reducer(line: str, reducers: dict[str, str]) -> str:
     return reducers.get(match[1], "") if match else ""
 
 
-def _disjoint(line: str) -> bool:
+def _disjoint(line: str, text: str) -> bool:
     """Whether it gathers small arrays: XLA writes each device's slice into zeros and adds
     those, where no element has two terms."""
     operands = re.search(r" all-reduce(?:-start)?\(([^)]*)\)", line)
     parts = operands[1].split(", ") if operands else []
-    return bool(parts) and all("dynamic-update-slice" in part for part in parts)
+    return bool(parts) and all(
+        "dynamic-update-slice" in _origin(part.lstrip("%"), text) for part in parts
+    )
+
+
+def _origin(name: str, text: str) -> str:
+    """The operation that an array was copied from."""
+    made = re.search(
+        rf"%{re.escape(name)} = .*? (?:copy|copy-start|copy-done)\(%([\w.\-]+)", text
+    )
+    return _origin(made[1], text) if made else name
 
 
 def _adds(line: str, text: str, reducers: dict[str, str]) -> bool:
