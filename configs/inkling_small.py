@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
     m.width = 4096
     m.layers = 42
     m.group = 6
+    m.run = 5
     m.global_layers = tuple(range(5, 42, 6))
     m.heads = m.local_heads = 32
     m.kv_heads = m.local_kv_heads = 8

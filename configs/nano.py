@@ -68,6 +68,8 @@ def get_config() -> ConfigDict:
     t.learning_rate = 1.5e-3
     t.warmup = 100
     t.weight_decay = 0.01
+    t.muon = False
+    t.moments_dtype = "float32"
     t.clip = 1.0
     t.batch_shards = 8  # parts of a batch that gradients are summed over as a tree
     t.mesh = ConfigDict({"data": 1, "fsdp": 1, "expert": 1, "tensor": 1})

@@ -23,6 +23,7 @@ def get_config() -> ConfigDict:
     m.width = 4096
     m.layers = 42
     m.group = 6
+    m.run = 5
     m.global_layers = tuple(range(5, 42, 6))
     m.heads = m.local_heads = 32
     m.kv_heads = m.local_kv_heads = 8
@@ -71,6 +72,8 @@ def get_config() -> ConfigDict:
     t.learning_rate = 2e-4
     t.warmup = 2_000
     t.weight_decay = 0.1
+    t.muon = True  # as Inkling was trained
+    t.moments_dtype = "float32"
     t.clip = 1.0
     t.batch_shards = 512
     t.mesh = ConfigDict({"data": 1, "fsdp": 64, "expert": 8, "tensor": 1})

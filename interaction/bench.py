@@ -108,7 +108,7 @@ def train_step(config: Any, cfg: ModelConfig) -> tuple[Step, int]:
     from interaction.train.state import train_step as update
 
     t = config.train
-    make, tx = loop.row_maker(config, cfg), optimiser(t)
+    make, tx = loop.row_maker(config, cfg), optimiser(t, cfg, None)
     batch = stack([make.map(i) for i in range(t.batch)])
     state, key = create(cfg, tx, t.seed), jax.random.key(0)
     weights = loss_weights(t)

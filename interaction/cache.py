@@ -21,8 +21,8 @@ class LayerState(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """`layers[segment][i]`: state of layer i of the segment's pattern, with a leading
-    axis of its repeats. `cursor`: positions written so far, int32 [B]."""
+    """`layers[segment][run]`: state of the layers of a run, stacked as their parameters
+    are. `cursor`: positions written so far, int32 [B]."""
 
     cursor: jax.Array
     layers: tuple[tuple[LayerState, ...], ...]
@@ -31,10 +31,10 @@ class Cache(NamedTuple):
         """Positions that one block may have without overwriting keys it still sees."""
         sizes = [
             state.ring.k.shape[3]
-            - (cfg.horizon if kind.is_global else cfg.window)
+            - (cfg.horizon if run.kind.is_global else cfg.window)
             - cfg.kv_split
-            for segment, run in zip(cfg.segments, self.layers, strict=True)
-            for kind, state in zip(segment.pattern, run, strict=True)
+            for segment, states in zip(cfg.segments, self.layers, strict=True)
+            for run, state in zip(segment.runs, states, strict=True)
         ]
         return min(sizes)
 
@@ -44,13 +44,13 @@ def empty_cache(cfg: ModelConfig, slots: int, max_block: int | None = None) -> C
     micro-turn, `cfg.max_ingest` rounded up to 8."""
     block = max_block or -(-cfg.max_ingest // 8) * 8
 
-    def state(is_global: bool, repeats: int) -> LayerState:
+    def state(is_global: bool, layers: int) -> LayerState:
         tail = conv.empty_state(slots, cfg.width, cfg.conv_kernel)
         one = LayerState(empty_ring(cfg, is_global, slots, block), tail, tail)
-        return jax.tree.map(lambda x: jnp.zeros((repeats, *x.shape), x.dtype), one)
+        return jax.tree.map(lambda x: jnp.zeros((layers, *x.shape), x.dtype), one)
 
     layers = tuple(
-        tuple(state(kind.is_global, segment.repeats) for kind in segment.pattern)
+        tuple(state(r.kind.is_global, r.length * segment.repeats) for r in segment.runs)
         for segment in cfg.segments
     )
     return Cache(jnp.zeros((slots,), jnp.int32), layers)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from interaction.errors import InputError
@@ -21,17 +21,36 @@ class LayerKind(NamedTuple):
     is_dense: bool
 
 
-class Segment(NamedTuple):
-    """`repeats` times the same pattern of layers: what `lax.scan` runs over."""
+class Run(NamedTuple):
+    """`length` layers of one kind in a row."""
 
-    pattern: tuple[LayerKind, ...]
+    kind: LayerKind
+    length: int
+
+
+class Segment(NamedTuple):
+    """`repeats` times the same runs of layers: a loop, with a loop inside for each run of
+    more than one layer. The parameters of a run are one stack, with a leading axis of
+    repeats * length."""
+
+    runs: tuple[Run, ...]
     repeats: int
+
+
+def _runs(kinds: Sequence[LayerKind], longest: int) -> tuple[Run, ...]:
+    runs: list[Run] = []
+    for kind in kinds:
+        if runs and runs[-1].kind == kind and runs[-1].length < longest:
+            runs[-1] = Run(kind, runs[-1].length + 1)
+        else:
+            runs.append(Run(kind, 1))
+    return tuple(runs)
 
 
 _COUNTS = (
     "vocab", "vocab_used", "width", "layers", "heads", "kv_heads", "head_dim",
     "local_heads", "local_kv_heads", "local_head_dim", "window", "horizon",
-    "global_extent", "rel_dim", "group", "log_floor", "conv_kernel", "experts",
+    "global_extent", "rel_dim", "group", "run", "log_floor", "conv_kernel", "experts",
     "experts_per_token", "expert_width", "mels", "mel_bins", "patch", "patch_frames",
     "frame_height", "frame_width", "frame_period", "flow_width", "flow_steps",
     "kv_split", "tensor_shards",
@@ -62,7 +81,10 @@ class ModelConfig:
     horizon: int  # positions a global layer sees, itself included
     global_extent: int  # distances with a relative bias in global layers; local: window
     rel_dim: int = 16
-    group: int = 6  # consecutive layers in the body of one scan; changes no result
+    # Layers in the body of one loop, and alike ones in a row that are a loop in it: the
+    # more, the smaller the program, and the less it can overlap. They change no result.
+    group: int = 6
+    run: int = 1
     log_floor: int = 128_000  # global layers scale logits past this position
     log_alpha: float = 0.1  # 0: they never do
     conv_kernel: int = 4
@@ -118,6 +140,8 @@ class ModelConfig:
                     f"model.{kind}heads={heads} is not a multiple of "
                     f"model.{kind}kv_heads={kv}; change either"
                 )
+        if self.kv_split & (self.kv_split - 1):
+            raise InputError(f"model.kv_split={self.kv_split} is no power of two; use one")
         if self.vocab_used > self.vocab:
             raise InputError("model.vocab_used is above model.vocab; raise vocab")
         for name in ("window", "global_extent"):
@@ -167,16 +191,33 @@ class ModelConfig:
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """The layers, in order, as runs of one repeated group of `group`."""
+        """The layers, in order, `group` by `group`."""
         kinds = self.layer_kinds
-        groups = [kinds[i : i + self.group] for i in range(0, len(kinds), self.group)]
-        runs: list[Segment] = []
-        for pattern in groups:
-            if runs and runs[-1].pattern == pattern:
-                runs[-1] = Segment(pattern, runs[-1].repeats + 1)
+        segments: list[Segment] = []
+        for i in range(0, len(kinds), self.group):
+            runs = _runs(kinds[i : i + self.group], self.run)
+            if segments and segments[-1].runs == runs:
+                segments[-1] = Segment(runs, segments[-1].repeats + 1)
             else:
-                runs.append(Segment(pattern, 1))
-        return tuple(runs)
+                segments.append(Segment(runs, 1))
+        return tuple(segments)
+
+    @property
+    def stacks(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        """`stacks[segment][run]`: numbers of the layers in a run's stack."""
+        out, first = [], 0
+        for segment in self.segments:
+            counts = [run.length for run in segment.runs]
+            begins = [first + sum(counts[:i]) for i in range(len(counts))]
+            starts = [sum(counts) * r for r in range(segment.repeats)]
+            out.append(
+                tuple(
+                    tuple(begin + start + i for start in starts for i in range(count))
+                    for begin, count in zip(begins, counts, strict=True)
+                )
+            )
+            first += sum(counts) * segment.repeats
+        return tuple(out)
 
     @property
     def patches_per_frame(self) -> int:

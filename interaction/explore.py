@@ -125,10 +125,15 @@ def _members(block: Block) -> np.ndarray:
 
 def _layers(params: Params, cfg: ModelConfig) -> Iterator[tuple[LayerKind, Params]]:
     """Every layer's kind and parameters, in the order of `Replay.inputs`."""
-    for segment, group in zip(cfg.segments, params["layers"], strict=True):
-        for r in range(segment.repeats):
-            for kind, stacked in zip(segment.pattern, group, strict=True):
-                yield kind, jax.tree.map(lambda a, r=r: a[r], stacked)
+    where = {
+        number: (s, i, at)
+        for s, stacks in enumerate(cfg.stacks)
+        for i, numbers in enumerate(stacks)
+        for at, number in enumerate(numbers)
+    }
+    for number, kind in enumerate(cfg.layer_kinds):
+        s, i, at = where[number]
+        yield kind, jax.tree.map(lambda a, at=at: a[at], params["layers"][s][i])
 
 
 def attention_mass(params: Params, cfg: ModelConfig, seen: Replay) -> list[np.ndarray]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from interaction import ops
 from interaction.cache import Cache, LayerState
@@ -16,7 +19,7 @@ from interaction.grammar import CONTROLS, Kind, grammar_table
 from interaction.layers import attention, conv, embed, flow, hmlp, moe
 from interaction.ops.attention import MASKED
 from interaction.ops.rows import matmul, matmul32, rms_norm
-from interaction.parallel.collectives import fanned, gathered, index, joined
+from interaction.parallel.collectives import Cast, fanned, gathered, index, joined
 from interaction.parallel.mesh import TABLE
 from interaction.params import Array, Params, Spec, is_spec, normal, ones, repeat
 
@@ -76,12 +79,13 @@ def layer_specs(cfg: ModelConfig, kind: LayerKind) -> dict[str, Any]:
 
 
 def specs(cfg: ModelConfig) -> dict[str, Any]:
-    """Every parameter of the model. `layers[segment][i]` carries a leading repeat axis."""
+    """Every parameter of the model. `layers[segment][run]` has a leading axis of its
+    layers."""
     out = normal(1 / math.sqrt(cfg.width))
     return {
         "embed": embed.specs(cfg),
         "layers": [
-            [repeat(layer_specs(cfg, kind), seg.repeats) for kind in seg.pattern]
+            [repeat(layer_specs(cfg, r.kind), seg.repeats * r.length) for r in seg.runs]
             for seg in cfg.segments
         ],
         "norm": Spec((cfg.width,), (None,), ones),
@@ -98,28 +102,32 @@ FLOAT32 = ("router", "conv", "norm")
 norm scales, as in Inkling. The flow head works in float32 altogether."""
 
 
+def _caster(cfg: ModelConfig, path: Any) -> Cast:
+    """To the dtype that a parameter is used in: the compute dtype, but for the backbone's
+    float32 islands."""
+    name = jax.tree_util.keystr(path)
+    if "['flow']" in name or any(mark in name for mark in FLOAT32):
+        return lambda x: x
+    return functools.partial(ops.of(cfg).cast, dtype=cfg.dtype)
+
+
 def cast(params: Params, cfg: ModelConfig) -> Params:
-    """The backbone's parameters in the compute dtype, but for its float32 islands."""
-
-    def leaf(path, x: jax.Array) -> jax.Array:
-        name = jax.tree_util.keystr(path)
-        keep = "['flow']" in name or any(mark in name for mark in FLOAT32)
-        return x if keep else ops.of(cfg).cast(x, cfg.dtype)
-
-    return jax.tree_util.tree_map_with_path(leaf, params)
+    """Parameters in the dtypes that they are used in."""
+    return jax.tree_util.tree_map_with_path(lambda at, x: _caster(cfg, at)(x), params)
 
 
-def _gathered(specs: Any, params: Params, cfg: ModelConfig) -> Params:
-    """Parameters whose rows are divided over the mesh axis `fsdp`, whole; their gradients
-    are summed and divided again."""
+def _gathered(specs: Any, params: Params, o: ops.Ops, caster: Callable) -> Params:
+    """Parameters whose rows are divided over the mesh axis `fsdp`, whole and cast; their
+    gradients are summed and divided again."""
 
-    def leaf(spec: Spec, x: jax.Array) -> jax.Array:
+    def leaf(path: Any, spec: Spec, x: jax.Array) -> jax.Array:
+        to_dtype = caster(path)
         for dim, axis in enumerate(spec.axes):
             if TABLE[axis] == ("fsdp",):
-                x = gathered(x, "fsdp", dim, ops.of(cfg).reduce_scatter)
-        return x
+                x = gathered(x, "fsdp", dim, to_dtype, o.reduce_scatter)
+        return to_dtype(x)
 
-    return jax.tree.map(leaf, specs, params, is_leaf=is_spec)
+    return jax.tree_util.tree_map_with_path(leaf, specs, params, is_leaf=is_spec)
 
 
 def whole(params: Params, cfg: ModelConfig) -> Params:
@@ -127,7 +135,8 @@ def whole(params: Params, cfg: ModelConfig) -> Params:
     those as this device holds them (each is gathered where it is used)."""
     rest = {name: x for name, x in params.items() if name != "layers"}
     named = {name: x for name, x in specs(cfg).items() if name != "layers"}
-    return params | _gathered(named, rest, cfg)
+    as_it_is = lambda path: lambda x: x  # noqa: E731
+    return params | _gathered(named, rest, ops.of(cfg), as_it_is)
 
 
 def embed_block(params: Params, cfg: ModelConfig, block: Block) -> jax.Array:
@@ -163,7 +172,7 @@ def _layer(
     """state: of a stack of layers, of which this has `number`."""
     o = ops.of(cfg)
     add = lambda a, b: o.cast(a.astype(jnp.float32) + b.astype(jnp.float32), cfg.dtype)  # noqa: E731
-    params = _gathered(layer_specs(cfg, kind), params, cfg)
+    params = _gathered(layer_specs(cfg, kind), params, o, functools.partial(_caster, cfg))
     ring, attn_tails, mlp_tails = state if state is not None else (None, None, None)
     tail = lambda tails: None if tails is None else attention.at(tails, number)  # noqa: E731
     h = rms_norm(o, x, params["attn_norm"], cfg.norm_eps)
@@ -197,6 +206,23 @@ _recomputed = jax.checkpoint(
 )
 
 
+def _loop(
+    body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any, n: int
+) -> tuple[Any, Any]:
+    """`lax.scan` over n steps; a single one is no loop: a slice of one costs nothing."""
+    if n > 1:
+        return jax.lax.scan(body, carry, inputs)
+    carry, out = body(carry, jax.tree.map(lambda a: a[0], inputs))
+    return carry, jax.tree.map(lambda a: a[None], out)
+
+
+def _in_order(loads_RCX: list[jax.Array]) -> list[jax.Array]:
+    """Of runs, repeat by repeat -> of layers in their order, [layers, X]; none of none."""
+    if not loads_RCX:
+        return []
+    return [jnp.concatenate(loads_RCX, axis=1).reshape(-1, loads_RCX[0].shape[-1])]
+
+
 def forward(
     params: Params,
     cfg: ModelConfig,
@@ -219,52 +245,54 @@ def forward(
             f"a block of {T} positions is longer than the cache's horizon allows "
             f"({cache.longest_block(cfg)}); split it, or make the cache for longer blocks"
         )
-    params = cast(params, cfg)
-    x = embed_block(params, cfg, block)
+    x = embed_block(cast({"embed": params["embed"]}, cfg), cfg, block)
     start = jnp.zeros((B,), jnp.int32) if cache is None else cache.cursor
     n_valid = jnp.asarray(block.n_valid)
     valid = (jnp.arange(T) < n_valid[:, None]).reshape(-1).astype(jnp.float32)
-    loads, captures = [], []
-    runs: list[Any] = []
+    step = _recomputed if remat else _layer
 
+    def layer(kind, carry, inputs):
+        (x, state), (weights, number) = carry, inputs
+        x, state, seen = step(weights, cfg, kind, x, start, n_valid, state, number)
+        load = moe.load(seen.routing, valid, cfg.experts) if seen.routing else None
+        return (x, state), (load, seen if capture else None)
+
+    def group(runs, carry, inputs):
+        (x, states), (weights, repeat) = carry, inputs
+        new, out = [], []
+        for i, run in enumerate(runs):
+            numbers = repeat * run.length + np.arange(run.length)
+            body = functools.partial(layer, run.kind)
+            state = None if states is None else states[i]
+            (x, state), one = _loop(body, (x, state), (weights[i], numbers), run.length)
+            new.append(state)
+            out.append(one)
+        return (x, None if states is None else tuple(new)), out
+
+    layers, loads, captures = [], [], []
     for s, segment in enumerate(cfg.segments):
-
-        def group(carry, inputs, pattern=segment.pattern):
-            (x, states), (weights, number) = carry, inputs
-            new, load, seen = [], [], []
-            for i, kind in enumerate(pattern):
-                run = _recomputed if remat else _layer
-                state = None if states is None else states[i]
-                x, state, layer = run(
-                    weights[i], cfg, kind, x, start, n_valid, state, number
-                )
-                new.append(state)
-                if layer.routing is not None:
-                    load.append(moe.load(layer.routing, valid, cfg.experts))
-                if capture:
-                    seen.append(layer)
-            rows = jnp.stack(load) if load else jnp.zeros((0, cfg.experts))
-            return (x, None if states is None else tuple(new)), (rows, seen)
-
         # The cache is carried, not sliced and stacked: it is written where it is.
-        weights, states = params["layers"][s], None if cache is None else cache.layers[s]
-        if segment.repeats == 1:  # no loop: slices of a single repeat are free
-            only = jax.tree.map(lambda a: a[0], weights)
-            (x, states), out = group((x, states), (only, 0))
-            out = jax.tree.map(lambda a: a[None], out)
-        else:
-            numbers = jnp.arange(segment.repeats)
-            (x, states), out = jax.lax.scan(group, (x, states), (weights, numbers))
-        rows, seen = out
-        runs.append(states)
-        loads.append(rows.reshape(-1, cfg.experts))
-        for r in range(segment.repeats if capture else 0):
-            captures += [jax.tree.map(lambda a, r=r: a[r], layer) for layer in seen]
+        states = None if cache is None else cache.layers[s]
+        weights = jax.tree.map(
+            lambda a, n=segment.repeats: a.reshape(n, -1, *a.shape[1:]), params["layers"][s]
+        )
+        body = functools.partial(group, segment.runs)
+        inputs = (weights, np.arange(segment.repeats))
+        (x, states), out = _loop(body, (x, states), inputs, segment.repeats)
+        layers.append(states)
+        loads += _in_order([load for load, _ in out if load is not None])
+        captures += [
+            jax.tree.map(lambda a, r=r, c=c: a[r, c], seen)
+            for r in range(segment.repeats if capture else 0)
+            for run, (_, seen) in zip(segment.runs, out, strict=True)
+            for c in range(run.length)
+        ]
 
     if cache is not None:
-        cache = Cache(start + n_valid, tuple(runs))
+        cache = Cache(start + n_valid, tuple(layers))
     hidden = rms_norm(ops.of(cfg), x, params["norm"], cfg.norm_eps)
-    return Output(hidden, cache, jnp.concatenate(loads), captures if capture else None)
+    load = jnp.concatenate(loads) if loads else jnp.zeros((0, cfg.experts))
+    return Output(hidden, cache, load, captures if capture else None)
 
 
 def divided_logits(

@@ -77,7 +77,8 @@ class Training(NamedTuple):
 
 def describe_training(config: Any, cfg: ModelConfig, mesh: Mesh) -> Training:
     """Of a config file, on a mesh."""
-    state = jax.eval_shape(functools.partial(create, cfg, optimiser(config.train), 0))
+    tx = optimiser(config.train, cfg, mesh)
+    state = jax.eval_shape(functools.partial(create, cfg, tx, 0))
     sizes = Shape(config.data.positions, config.data.patches, config.data.audio_out)
     check_rows(mesh, config.train.batch)
     rows = {
@@ -98,7 +99,7 @@ def compile_training(
     t, given = config.train, given or describe_training(config, cfg, mesh)
     return train_step.lower(
         given.state, given.rows, given.key, t.bias_rate, t.clip, cfg=cfg,
-        tx=optimiser(t), weights=loss_weights(t), remat=t.remat,
+        tx=optimiser(t, cfg, mesh), weights=loss_weights(t), remat=t.remat,
         batch_shards=t.batch_shards, mesh=mesh,
     ).compile()  # fmt: skip
 

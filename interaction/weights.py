@@ -1,6 +1,6 @@
 """Parameters on disk: one tensor a layer, whatever groups of layers a config scans over.
 
-In memory, `layers[segment][i]` stacks the repeats of a layer along a leading axis; on
+In memory, `layers[segment][run]` stacks layers along a leading axis; on
 disk layer n's tensors are `layers.n.…`, so that a file outlives any regrouping.
 """
 
@@ -28,9 +28,7 @@ def names_on_disk(cfg: ModelConfig, name: str) -> list[str]:
     if head != "layers":
         return [name]
     s, i, *rest = rest
-    before = sum(len(seg.pattern) * seg.repeats for seg in cfg.segments[: int(s)])
-    segment = cfg.segments[int(s)]
-    numbers = (before + r * len(segment.pattern) + int(i) for r in range(segment.repeats))
+    numbers = cfg.stacks[int(s)][int(i)]
     return [".".join(("layers", str(n), *rest)) for n in numbers]
 
 

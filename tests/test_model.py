@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from interaction import model
+from interaction import model, weights
 from interaction.cache import clear_slots, empty_cache
 from interaction.config import ModelConfig
 from interaction.counts import parts
@@ -19,8 +20,9 @@ from interaction.grammar import Kind
 from interaction.model import Block
 from interaction.ops import fast, invariant
 from interaction.ops.experts import Experts, each_row, every_expert, grouped
-from interaction.params import abstract
+from interaction.params import abstract, initialise
 from interaction.settings import load
+from interaction.tensors import TensorFiles
 
 ROOT = Path(__file__).parent.parent
 KINDS = (Kind.TURN, Kind.TEXT, Kind.AUDIO_IN, Kind.PATCH, Kind.AUDIO_OUT)
@@ -75,6 +77,29 @@ def test_blocks_of_any_size_equal_one_forward(tiny, tiny_params, seed):
             assert (got == want).all()
         at += sizes
     assert (np.asarray(cache.cursor) == length).all()
+
+
+@pytest.mark.parametrize(("group", "run"), [(3, 2), (6, 9)])
+def test_loops_over_layers_change_no_bit(tiny, tmp_path, group, run):
+    """A model's file outlives any regrouping of its layers, and so do its results, layer by
+    layer."""
+    kinds = {"layers": 6, "global_layers": (2, 5), "dense_layers": (0,)}
+    plain = dataclasses.replace(tiny, **kinds, group=6, run=1)
+    looped = dataclasses.replace(plain, group=group, run=run)
+    made = initialise(model.specs(plain), jax.random.key(0))
+    weights.save(tmp_path, plain, made)
+    read = weights.load(TensorFiles(tmp_path), looped)
+    block = random_block(plain, 0, 2, 8)
+    step = functools.partial(model.forward, capture=True)
+    one, two = (
+        jax.jit(step, static_argnums=1)(params, cfg, block, empty_cache(cfg, 2))
+        for cfg, params in ((plain, made), (looped, read))
+    )
+    assert len(two.captures) == 6
+    for name in ("hidden", "load", "captures"):
+        leaves = (jax.tree.leaves(getattr(out, name)) for out in (one, two))
+        for a, b in zip(*leaves, strict=True):
+            np.testing.assert_array_equal(a, b, name)
 
 
 def test_a_cleared_slot_starts_afresh(tiny, tiny_params):

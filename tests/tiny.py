@@ -9,6 +9,7 @@ def get_config() -> ConfigDict:
 
     config.model = ConfigDict()
     m = config.model
+    m.dtype = "float32"
     m.vocab = 616
     m.vocab_used = 608
     m.width = 32
@@ -58,6 +59,8 @@ def get_config() -> ConfigDict:
     t.learning_rate = 1e-3
     t.warmup = 2
     t.weight_decay = 0.01
+    t.muon = False
+    t.moments_dtype = "float32"
     t.clip = 1.0
     t.batch_shards = 2  # parts of a batch that gradients are summed over as a tree
     t.mesh = ConfigDict({"data": 1, "fsdp": 1, "expert": 1, "tensor": 1})

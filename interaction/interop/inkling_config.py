@@ -141,14 +141,16 @@ def _kinds(text: _Part, path: Path, layers: int) -> dict[str, tuple[int, ...]]:
     }
 
 
-def best_group(values: Mapping[str, Any]) -> int:
-    """Layers a scan's body should hold so that the fewest bodies are compiled."""
+def fewest_bodies(values: Mapping[str, Any]) -> dict[str, int]:
+    """`group` and `run` with which a program holds a layer's code the fewest times."""
+    layers = values["layers"]
 
     def bodies(group: int) -> int:
-        segments = ModelConfig(**dict(values, group=group)).segments
-        return sum(len(segment.pattern) for segment in segments)
+        segments = ModelConfig(**dict(values, group=group, run=layers)).segments
+        return sum(len(segment.runs) for segment in segments)
 
-    return min(range(1, values["layers"] + 1), key=lambda g: (bodies(g), g))
+    group = min(range(1, layers + 1), key=lambda g: (bodies(g), g))
+    return {"group": group, "run": group}
 
 
 def model_config(
@@ -183,7 +185,7 @@ def model_config(
         "patch_widths": tuple(scale.channels for scale in scales),
         "dtype": _dtype(raw, path) or dtype,
     }
-    return ModelConfig(**dict(values, group=best_group(values)))
+    return ModelConfig(**{**values, **fewest_bodies(values)})
 
 
 def _text(text: _Part, path: Path) -> dict[str, Any]:

@@ -93,18 +93,34 @@ def specs(cfg: ModelConfig) -> dict[str, Spec]:
     return layers
 
 
+def _lanes(n: int) -> int:
+    """Patches, filled up to whole rows of a TPU's registers where there are many."""
+    return n if n < 128 else -(-n // 128) * 128
+
+
 def hmlp(params: Params, cfg: ModelConfig, pixels: jax.Array) -> jax.Array:
-    """Normalised patches [..., F, S, S, 3] -> [..., D]."""
+    """Normalised patches [..., F, S, S, 3] -> [..., D].
+
+    Inside, patches are the last axis but the channels: a fold then moves no patch, and
+    XLA's TPU backend finds a layout for it. With patches first, three channels and squares
+    of five would be shuffled inside registers.
+    """
     *lead, F, S, _, _ = pixels.shape
     n, o = math.prod(lead), ops.of(cfg)
-    x = o.cast(pixels, cfg.dtype).reshape(n, F, S, S, CHANNELS)
+    N = _lanes(n)
+    x = jnp.pad(o.cast(pixels, cfg.dtype).reshape(n, -1), ((0, N - n), (0, 0)))
+    x = x.T.reshape(F, S, S, CHANNELS, N)
     for i, (t, side) in enumerate(folds(cfg)):
-        _, f, h, w, c = x.shape
-        f, h, w = f // t, h // side, w // side
-        x = x.reshape(n, f, t, h, side, w, side, c).transpose(0, 1, 3, 5, 2, 4, 6, 7)
-        x = matmul(o, x.reshape(n, f, h, w, -1), params[f"w{i}"])
+        f, h, w = x.shape[0] // t, x.shape[1] // side, x.shape[2] // side
+        x = x.reshape(f, t, h, side, w, side, *x.shape[3:])
+        if i == 0:  # channels before patches, still
+            x = x.transpose(0, 2, 4, 1, 3, 5, 6, 7).reshape(f * h * w, -1, N)
+            x = jnp.swapaxes(x, 1, 2)
+        else:
+            x = x.transpose(0, 2, 4, 6, 1, 3, 5, 7)
+        x = matmul(o, x.reshape(f, h, w, N, -1), params[f"w{i}"])
         x = rms_norm(o, x, params[f"norm{i}"], EPS)
         if i < len(cfg.patch_widths):
             gelu = jax.nn.gelu(x.astype(jnp.float32), approximate=False)
             x = o.cast(gelu, cfg.dtype)
-    return x.reshape(*lead, -1)
+    return x.reshape(N, -1)[:n].reshape(*lead, -1)

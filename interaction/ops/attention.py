@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from interaction.ops import Ops
 
 MASKED = -1e30  # finite, so that a fully masked row stays finite
+LONG = 4096  # positions of a block beyond which global layers loop over its queries
 
 
 class Reach(NamedTuple):
@@ -33,19 +34,36 @@ class Reach(NamedTuple):
     kv_split: int
 
 
-def profiles(rel_Re: jax.Array, queries: int, keys: int) -> jax.Array:
-    """The bank of bias profiles laid out over keys, without a gather.
-    -> [R, queries, keys].
+def profiles(
+    rel_Re: jax.Array, queries: int, keys: int, first: int | jax.Array, unit: int
+) -> jax.Array:
+    """The bank of bias profiles laid out over keys. -> [queries, R, keys].
 
-    Key s of query q is at distance q + (keys - queries) - s; zero outside 0..extent - 1.
+    Key s of query q is at distance first + q - s; zero outside 0..extent - 1.
+
+    Squares of queries and keys (of `unit`, a power of two, or 128) on one diagonal are
+    alike: each is made once, by shifts, and copied to where it belongs. A gather, or rows
+    of a length that is no multiple of a tile, would cost a TPU far more.
     """
+    unit = min(unit, 128)
     R, extent = rel_Re.shape
-    width = keys + extent  # room for keys before the first one, dropped at the end
-    lead = keys - queries + 1
-    row = jnp.pad(jnp.flip(rel_Re, -1), ((0, 0), (lead, width + 1 - lead - extent)))
-    rows = jnp.broadcast_to(row[:, None], (R, queries, width + 1)).reshape(R, -1)
-    rows = rows[:, : queries * width].reshape(R, queries, width)
-    return rows[..., extent:]
+    down, along = -(-queries // unit), -(-keys // unit)
+    # Distances fall from the last query and first key on; diagonal j begins at j * unit.
+    reach, width = down * unit, (down + along) * unit
+    row = jnp.pad(jnp.flip(rel_Re, -1), ((0, 0), (width, width)))
+    begin = jnp.clip(width + extent - reach - first, 0, width + extent)
+    row = jax.lax.dynamic_slice_in_dim(row, begin, width, 1).reshape(R, -1, unit)
+    square = jnp.concatenate([row[:, :-1], row[:, 1:]], -1)[:, :, None]
+    square = jnp.broadcast_to(square, (*square.shape[:2], unit, 2 * unit))
+    left = unit - 1 - jnp.arange(unit)[:, None]  # how far row q is shifted
+    step = unit // 2
+    while step:
+        square = jnp.where(left & step, square[..., step:], square[..., :-step])
+        step //= 2
+    square = jnp.moveaxis(square[..., :unit], 0, 2)  # [diagonal, unit, R, unit]
+    bands = [square[down - 1 - i :][:along] for i in range(down)]
+    bank = jnp.moveaxis(jnp.stack(bands), 1, 3)  # [down, unit, R, along, unit]
+    return bank.reshape(reach, R, along * unit)[:queries, :, :keys]
 
 
 def _in_order(parts_n: jax.Array, axis: int) -> jax.Array:
@@ -91,9 +109,16 @@ def mix(
 
 
 def block_logits(
-    ops: Ops, q_BKGTE: jax.Array, k_BKSE: jax.Array, r_BKGTR: jax.Array, rel_Re: jax.Array
+    ops: Ops,
+    q_BKGTE: jax.Array,
+    k_BKSE: jax.Array,
+    r_BKGTR: jax.Array,
+    rel_Re: jax.Array,
+    first: int | jax.Array,
+    unit: int,
 ) -> jax.Array:
-    """The last T of S keys against all S. -> float32 [B, K, G * T, S].
+    """T queries against S keys, the first at distance `first` from the first of them.
+    -> float32 [B, K, G * T, S]. unit: of `profiles`.
 
     Products are written as plain batched matmuls: XLA's CPU backend is slow at other
     layouts, backward most of all.
@@ -102,14 +127,16 @@ def block_logits(
     S = k_BKSE.shape[2]
     dots = ops.product_turned(q_BKGTE.reshape(B, K, G * T, E), k_BKSE)
     r = jnp.moveaxis(r_BKGTR, 3, 0).reshape(T, B * K * G, -1)
-    bias = ops.product(r, jnp.swapaxes(profiles(rel_Re, T, S), 0, 1))
+    bias = ops.product(r, profiles(rel_Re, T, S, first, unit))
     bias = jnp.moveaxis(bias.reshape(T, B, K, G, S), 0, 3).reshape(B, K, G * T, S)
     return dots.astype(jnp.float32) + bias.astype(jnp.float32)
 
 
-def block_seen(T: int, S: int, window: int, groups: int) -> jax.Array:
-    """Which of S keys the last T see. -> bool [G * T, S]."""
-    distance = jnp.arange(T)[:, None] + (S - T) - jnp.arange(S)
+def block_seen(
+    T: int, S: int, window: int, groups: int, first: int | jax.Array
+) -> jax.Array:
+    """Which of S keys those queries see. -> bool [G * T, S]."""
+    distance = jnp.arange(T)[:, None] + first - jnp.arange(S)
     return jnp.tile((distance >= 0) & (distance < window), (groups, 1))
 
 
@@ -126,7 +153,8 @@ def attend_block(
     -> [B, T, H * E]. Queries are scaled already.
 
     Sliding layers fold the block into runs that see themselves and the one before;
-    global layers go through their queries in a few runs, each with the keys it can see.
+    global layers go through their queries in a few runs, each with the keys it can see,
+    or, where there are many, in a loop of runs with all keys.
     """
     B, T, H, E = q_BTHE.shape
     K, unit = k_BTKE.shape[2], reach.kv_split
@@ -134,14 +162,15 @@ def attend_block(
     banded = T > 2 * run
     if not banded:
         run = -(-max(128, -(-T // 8)) // unit) * unit
-    pad = -T % (run if banded else unit)
+    many = T > LONG and not banded
+    pad = -T % (run if banded or many else unit)
     heads_first = lambda x: jnp.swapaxes(  # noqa: E731
         jnp.pad(x, ((0, 0), (0, pad), (0, 0), (0, 0))), 1, 2
     )
     k, v = heads_first(k_BTKE), heads_first(v_BTKE)
     q = heads_first(q_BTHE).reshape(B, K, G, T + pad, E)
     r = heads_first(r_BTHR).reshape(B, K, G, T + pad, -1)
-    form = _banded if banded else _causal
+    form = _banded if banded else _looped if many else _causal
     out = form(ops, q, k, v, r, rel_Re, reach, run)
     out = jnp.moveaxis(out.reshape(B, H, T + pad, E), 1, 2)
     return out.reshape(B, T + pad, H * E)[:, :T]
@@ -160,10 +189,10 @@ def _banded(ops, q, k, v, r, rel_Re, reach: Reach, run: int) -> jax.Array:
         return jnp.concatenate([fold(before), fold(x)], axis=2)
 
     first = (jnp.arange(B * n) % n == 0)[:, None, None]
-    seen = block_seen(run, 2 * run, reach.window, G)
+    seen = block_seen(run, 2 * run, reach.window, G, run)
     seen = seen & ~(first & (jnp.arange(2 * run) < run))
     keys = with_previous(k)
-    logits = block_logits(ops, fold(q), keys, fold(r), rel_Re)
+    logits = block_logits(ops, fold(q), keys, fold(r), rel_Re, run, reach.kv_split)
     p = weights(ops, logits, seen[:, None])
     out = mix(ops, p, with_previous(v), reach.kv_split)
     return jnp.moveaxis(out.reshape(B, n, K, G, run, E), 1, 3)
@@ -174,12 +203,31 @@ def _causal(ops, q, k, v, r, rel_Re, reach: Reach, run: int) -> jax.Array:
     runs = []
     for start in range(0, T, run):
         end = min(start + run, T)
-        mine = slice(start, end)
-        seen = block_seen(end - start, end, reach.window, G)
-        logits = block_logits(ops, q[..., mine, :], k[:, :, :end], r[..., mine, :], rel_Re)
+        seen = block_seen(end - start, end, reach.window, G, start)
+        queries, mixtures = q[..., start:end, :], r[..., start:end, :]
+        keys = k[:, :, :end]
+        logits = block_logits(ops, queries, keys, mixtures, rel_Re, start, reach.kv_split)
         out = mix(ops, weights(ops, logits, seen), v[:, :, :end], reach.kv_split)
         runs.append(out.reshape(B, K, G, end - start, E))
     return jnp.concatenate(runs, axis=3)
+
+
+def _looped(ops, q, k, v, r, rel_Re, reach: Reach, run: int) -> jax.Array:
+    """As `_causal`, for twice the products: one body, whose inside is computed again in
+    the backward pass, so that neither the program nor its memory grows with the block."""
+    B, K, G, T, E = q.shape
+
+    @jax.checkpoint
+    def one(queries: jax.Array, mixtures: jax.Array, first: jax.Array) -> jax.Array:
+        seen = block_seen(run, T, reach.window, G, first)
+        logits = block_logits(ops, queries, k, mixtures, rel_Re, first, reach.kv_split)
+        return mix(ops, weights(ops, logits, seen), v, reach.kv_split)
+
+    def by_run(x: jax.Array) -> jax.Array:
+        return jnp.moveaxis(x.reshape(B, K, G, T // run, run, -1), 3, 0)
+
+    out = jax.lax.map(lambda x: one(*x), (by_run(q), by_run(r), jnp.arange(0, T, run)))
+    return jnp.moveaxis(out.reshape(-1, B, K, G, run, E), 0, 3).reshape(B, K, G, T, E)
 
 
 def attend_ring(

@@ -23,6 +23,7 @@ from interaction.rounding import rounded
 Axes = tuple[str, ...]  # of the mesh, in its order
 AllReduce = Callable[[jax.Array, Axes], jax.Array]
 ReduceScatter = Callable[[jax.Array, str, int], jax.Array]
+Cast = Callable[[jax.Array], jax.Array]
 
 
 def size(axis: str) -> int:
@@ -92,9 +93,9 @@ def tree_all_reduce(x: jax.Array, axes: Axes) -> jax.Array:
 
 
 def tree_reduce_scatter(x: jax.Array, axis: str, dim: int) -> jax.Array:
-    """Sum over an axis; every device keeps its slice of `dim`. Halves the array at each
-    exchange: together a device sends it once."""
-    x, bits = _apart(rounded(x)), _bits(axis)
+    """Sum over an axis, in float32; every device keeps its slice of `dim`. Halves the
+    array at each exchange: together a device sends it once."""
+    x, bits = _apart(rounded(x.astype(jnp.float32))), _bits(axis)
     if not bits:
         return x
     me, shape = lax.axis_index(axis), x.shape
@@ -150,15 +151,21 @@ fanned.defvjp(
 )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def gathered(x: jax.Array, axis: str, dim: int, scatter: ReduceScatter) -> jax.Array:
-    """Slices of a parameter -> the whole; its gradient is summed and scattered back."""
-    return all_gather(x, axis, dim)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
+def gathered(
+    x: jax.Array, axis: str, dim: int, cast: Cast, scatter: ReduceScatter
+) -> jax.Array:
+    """Slices of a parameter -> the whole, cast before it is sent; its gradient is summed
+    and scattered back, and only then has the slice's dtype."""
+    return all_gather(cast(x), axis, dim)
 
 
 gathered.defvjp(
-    lambda x, axis, dim, scatter: (all_gather(x, axis, dim), None),
-    lambda axis, dim, scatter, _, g: (scatter(g, axis, dim),),
+    lambda x, axis, dim, cast, scatter: (
+        all_gather(cast(x), axis, dim),
+        jnp.zeros(0, x.dtype),
+    ),
+    lambda axis, dim, cast, scatter, like, g: (scatter(g, axis, dim).astype(like.dtype),),
 )
 
 

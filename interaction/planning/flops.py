@@ -6,11 +6,18 @@ once. Attention counts the keys that are seen, not those that a kernel also touc
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
+from interaction import model
 from interaction.config import ModelConfig
 from interaction.grammar import CONTROLS
 from interaction.layers.attention import heads
 from interaction.layers.hmlp import CHANNELS, folds
 from interaction.modality.audio import PATCH_DIM
+from interaction.parallel.mesh import TABLE
+from interaction.params import flatten
+from interaction.train import muon
 
 
 def _seen(positions: int, window: int) -> float:
@@ -97,3 +104,21 @@ def training_flops(
         again += sum(forward[name] for name in ("projections", "scores", "router", "dense"))
         again += forward["experts"] * (shared + (1 - shared) * 2 / 3)
     return needed, needed + again
+
+
+def muon_flops(cfg: ModelConfig, sizes: Mapping[str, int]) -> float:
+    """Of all Newton-Schulz steps of an update, on all devices of a mesh: those that hold
+    parts of the same matrices share them out, zeros where they do not go round."""
+    specs, out = flatten(model.specs(cfg)), 0.0
+    for name in muon.names(cfg):
+        shape, axes = specs[name].shape, specs[name].axes
+        m, n = sorted(shape[-2:])
+        held = math.prod(shape[:-2]) // _devices(axes[:-2], sizes)
+        each = -(-held // _devices(axes[-2:], sizes))
+        out += each * muon.STEPS * 2.0 * (2 * m * m * n + m**3)
+    return out * math.prod(sizes.values())
+
+
+def _devices(axes: tuple[str | None, ...], sizes: Mapping[str, int]) -> int:
+    """That these axes of a parameter are divided over."""
+    return math.prod(sizes[axis] for logical in axes for axis in TABLE[logical])

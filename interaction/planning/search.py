@@ -139,7 +139,7 @@ def _training(config: Any, cfg: ModelConfig, chip: Chip, mesh: Mesh) -> Candidat
         if sizes[axis] > 1:
             seconds = times * torus.cost(kind, size, _group(mesh, (axis,)))[1]
             links[axis] = links.get(axis, 0.0) + seconds
-    flops = step_flops(config, cfg)
+    flops = step_flops(config, cfg, sizes)
     line = Roofline(flops["done"] * chip.devices / mesh.size / chip.flops, 0.0, links)
     seconds = projected(config, chip, line, flops["needed"], mesh.size)["apart"]["step_s"]
     # Parameters, moments and gradients; a layer's weights twice and their gradients; what

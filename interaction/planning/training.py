@@ -14,7 +14,7 @@ from interaction.grammar import AUDIO_PER_TURN
 from interaction.parallel.mesh import row_devices
 from interaction.planning.chips import GIB, Chip, chip_of
 from interaction.planning.fit import held_bytes, used
-from interaction.planning.flops import forward_flops, training_flops
+from interaction.planning.flops import forward_flops, muon_flops, training_flops
 from interaction.planning.roofline import Roofline, roofline
 from interaction.planning.traffic import Sent, traffic
 
@@ -47,7 +47,7 @@ def plan_training(
     memory = used(program)
     need = sum(memory[name] for name in ("arguments", "results", "temporaries"))
     sent = traffic(program.as_text() or "", mesh, chip)
-    flops = step_flops(config, cfg)
+    flops = step_flops(config, cfg, mesh.shape)
     line = roofline(
         chip,
         flops["done"] / mesh.size * chip.devices,
@@ -74,8 +74,9 @@ def overflow(error: Exception) -> float:
     return float(match[1]) * 2 ** {"K": 10, "M": 20, "G": 30, "T": 40}[match[2]]
 
 
-def step_flops(config: Any, cfg: ModelConfig) -> dict[str, Any]:
-    """Of the whole step on all chips: what the model needs, what the program does."""
+def step_flops(config: Any, cfg: ModelConfig, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Of the whole step on all chips: what the model needs, what the program does, and the
+    forward pass by part."""
     d, t = config.data, config.train
     heard = d.turns * AUDIO_PER_TURN
     made_of = {
@@ -86,6 +87,8 @@ def step_flops(config: Any, cfg: ModelConfig) -> dict[str, Any]:
         "flow": t.flow_rows * t.flow_draws // t.batch,
     }
     needed, done = training_flops(cfg, d.positions, t.batch, t.remat, **made_of)
+    if t.get("muon"):
+        done += muon_flops(cfg, sizes)
     parts = forward_flops(cfg, d.positions, t.batch, **made_of)
     return {"needed": needed, "done": done, "forward": parts}
 

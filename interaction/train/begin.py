@@ -89,7 +89,8 @@ def begin(config: ConfigDict, workdir: Path, init: str | None = None) -> Run:
     if min(t.batch, t.steps, t.save_every, t.log_every) < 1:
         raise InputError("config.train: batch, steps, save_every, log_every start at 1")
     rule, decay = rules(t), average.decay(t)
-    weights, tx, mesh = loss_weights(t), optimiser(t), run_mesh(t)
+    weights, mesh = loss_weights(t), run_mesh(t)
+    tx = optimiser(t, cfg, mesh)
     if t.batch % leaves_of(cfg, t.batch_shards, mesh):
         raise InputError(
             f"train.batch={t.batch}; use a multiple of train.batch_shards={t.batch_shards}"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from interaction.config import ModelConfig
@@ -143,13 +144,14 @@ def _update(run: Run, step: int, batch: dict) -> dict:
 @functools.partial(jax.jit, static_argnames="cfg")
 def _router_bias(params: Params, cfg: ModelConfig) -> jax.Array:
     """Of every sparse layer, in the order of `load`. -> float32 [L, X]"""
+    numbers: list[int] = []
     rows = []
-    for segment, layers in zip(cfg.segments, params["layers"], strict=True):
-        sparse = [i for i, kind in enumerate(segment.pattern) if not kind.is_dense]
-        if sparse:
-            found = jnp.stack([layers[i]["mlp"]["router_bias"] for i in sparse], 1)
-            rows.append(found.reshape(-1, found.shape[-1]))
-    return jnp.concatenate(rows)
+    for stacks, segment in zip(cfg.stacks, params["layers"], strict=True):
+        for layers, run in zip(stacks, segment, strict=True):
+            if not cfg.layer_kinds[layers[0]].is_dense:
+                numbers += layers
+                rows.append(run["mlp"]["router_bias"])
+    return jnp.concatenate(rows)[np.argsort(numbers)]
 
 
 def _record(run: Run, metrics: Metrics | None, pending: _Pending) -> bool:

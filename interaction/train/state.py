@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh, PartitionSpec
 
@@ -61,17 +62,19 @@ def on_mesh(state: TrainState, cfg: ModelConfig, mesh: Mesh | None) -> TrainStat
 def _balance(params: Params, cfg: ModelConfig, load_LX: jax.Array, rate: float) -> Params:
     """Aux-loss-free balance (DeepSeek-V3): b += rate * sign(mean load - load)."""
     step = rate * jnp.sign(load_LX.mean(-1, keepdims=True) - load_LX)
-    layers, row = [], 0
-    for segment, run in zip(cfg.segments, params["layers"], strict=True):
-        sparse = [i for i, kind in enumerate(segment.pattern) if not kind.is_dense]
-        rows = step[row : row + len(sparse) * segment.repeats]
-        rows = rows.reshape(segment.repeats, len(sparse), rows.shape[-1])
-        row += len(sparse) * segment.repeats
-        run = list(run)
-        for column, i in enumerate(sparse):
-            bias = run[i]["mlp"]["router_bias"] + rows[:, column]
-            run[i] = run[i] | {"mlp": run[i]["mlp"] | {"router_bias": bias}}
-        layers.append(run)
+    sparse = [i for i, kind in enumerate(cfg.layer_kinds) if not kind.is_dense]
+
+    def moved(run: Params, numbers: tuple[int, ...]) -> Params:
+        if numbers[0] not in sparse:
+            return run
+        rows = step[np.array([sparse.index(n) for n in numbers])]
+        bias = run["mlp"]["router_bias"] + rows
+        return run | {"mlp": run["mlp"] | {"router_bias": bias}}
+
+    layers = [
+        [moved(run, numbers) for run, numbers in zip(segment, stacks, strict=True)]
+        for segment, stacks in zip(params["layers"], cfg.stacks, strict=True)
+    ]
     return params | {"layers": layers}
 
 

@@ -14,6 +14,8 @@ SMALL = (
     "--config.train.batch=8",
     "--config.train.batch_shards=8",
     "--config.train.save_every=2",
+    "--config.train.muon=True",
+    "--config.model.dtype=bfloat16",  # sums of gradients are float32 all the same
 )
 
 
