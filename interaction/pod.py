@@ -37,6 +37,10 @@ from interaction.train.optimiser import optimiser
 from interaction.train.state import TrainState, create, train_step
 from interaction.train.state import partitions as state_partitions
 
+QUICK: dict[str, Any] = {"exec_time_optimization_effort": -1.0}
+"""Options of a compiler that shall say soon whether a program compiles and fits, and what
+it sends; several times sooner. The code it makes of each operation is not its best."""
+
 
 def pod_devices(topology: str, slices: int = 1) -> list[Any]:
     """Of one or several slices such as `v5p:2x2x2`. Raises InputError."""
@@ -93,15 +97,19 @@ def describe_training(config: Any, cfg: ModelConfig, mesh: Mesh) -> Training:
 
 
 def compile_training(
-    config: Any, cfg: ModelConfig, mesh: Mesh, given: Training | None = None
+    config: Any,
+    cfg: ModelConfig,
+    mesh: Mesh,
+    given: Training | None = None,
+    options: dict[str, Any] | None = None,
 ) -> jax.stages.Compiled:
-    """The training step of a config file."""
+    """The training step of a config file. options: of the compiler."""
     t, given = config.train, given or describe_training(config, cfg, mesh)
     return train_step.lower(
         given.state, given.rows, given.key, t.bias_rate, t.clip, cfg=cfg,
         tx=optimiser(t, cfg, mesh), weights=loss_weights(t), remat=t.remat,
         batch_shards=t.batch_shards, mesh=mesh,
-    ).compile()  # fmt: skip
+    ).compile(options)  # fmt: skip
 
 
 class Serving(NamedTuple):
@@ -135,10 +143,14 @@ def describe_turn(cfg: ModelConfig, mesh: Mesh, slots: int) -> Serving:
 
 
 def compile_turn(
-    cfg: ModelConfig, mesh: Mesh, slots: int, given: Serving | None = None
+    cfg: ModelConfig,
+    mesh: Mesh,
+    slots: int,
+    given: Serving | None = None,
+    options: dict[str, Any] | None = None,
 ) -> dict[str, jax.stages.Compiled]:
-    """The two programs of a micro-turn: name -> compiled."""
+    """The two programs of a micro-turn: name -> compiled. options: of the compiler."""
     g = given or describe_turn(cfg, mesh, slots)
     ingest = step.ingest.lower(g.params, g.state, g.block, cfg=cfg, mesh=mesh)
     emit = step.emit.lower(g.params, g.wave, g.state, g.live, g.warmth, cfg=cfg, mesh=mesh)
-    return {"ingest": ingest.compile(), "emit": emit.compile()}
+    return {"ingest": ingest.compile(options), "emit": emit.compile(options)}

@@ -40,7 +40,7 @@ def plan_serving(
     if need > budget:
         return found | {"fits": False, "needs_bytes": need}
     try:
-        programs = pod.compile_turn(cfg, mesh, slots, given)
+        programs = pod.compile_turn(cfg, mesh, slots, given, pod.QUICK)
     except jax.errors.JaxRuntimeError as error:
         from interaction.planning.training import overflow
 

@@ -52,7 +52,10 @@ def traffic(text: str, mesh: Mesh, chip: Chip, outer: int = 1) -> list[Sent]:
             continue
         if len(group) < 2:
             continue
-        received, seconds = torus.cost(kind, max(sizes(op.result)), group)
+        size = max(sizes(op.result))
+        if op.kind == "reduce-scatter":  # `-start` has its operand beside its result
+            size *= len(group)
+        received, seconds = torus.cost(kind, size, group)
         total = found.setdefault((kind, torus.axes(group)), [0, 0.0, 0.0])
         for i, value in enumerate((1, received, seconds)):
             total[i] += op.times * value

@@ -41,7 +41,7 @@ def plan_training(
     if need > budget:
         return found | {"fits": False, "needs_bytes": need}
     try:
-        program = pod.compile_training(config, cfg, mesh, given)
+        program = pod.compile_training(config, cfg, mesh, given, pod.QUICK)
     except jax.errors.JaxRuntimeError as error:
         return found | {"fits": False, "needs_bytes": overflow(error)}
     memory = used(program)

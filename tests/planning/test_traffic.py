@@ -46,6 +46,18 @@ def test_a_gather_over_two_dimensions_of_the_torus(mesh):
     assert one.seconds == pytest.approx(received / (4 * CHIP.ici))  # two rings, both ways
 
 
+def test_a_sum_that_is_scattered_is_sent_whole(mesh):
+    def f(x):
+        mine = lax.psum_scatter(jnp.sin(x), "fsdp", scatter_dimension=2, tiled=True)
+        return x + mine.sum()
+
+    one = next(s for s in sent(mesh, f, (64, 8, 2048)) if s.kind == "reduce-scatter")
+    received = 15 / 16 * 8 * 2048 * WORD
+    assert one.axis == "fsdp"
+    assert one.bytes == pytest.approx(received)
+    assert one.seconds == pytest.approx(received / (4 * CHIP.ici))
+
+
 def test_loops_are_counted(mesh):
     def f(x):
         return lax.ppermute(jnp.sin(x), "expert", [(i, i ^ 1) for i in range(4)])
