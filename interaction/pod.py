@@ -34,8 +34,7 @@ from interaction.parallel.placement import (
 from interaction.params import Params, abstract
 from interaction.train.losses import loss_weights
 from interaction.train.optimiser import optimiser
-from interaction.train.state import TrainState, create, train_step
-from interaction.train.state import partitions as state_partitions
+from interaction.train.state import TrainState, described_state, train_step
 
 QUICK: dict[str, Any] = {"exec_time_optimization_effort": -1.0}
 """Options of a compiler that shall say soon whether a program compiles and fits, and what
@@ -81,8 +80,6 @@ class Training(NamedTuple):
 
 def describe_training(config: Any, cfg: ModelConfig, mesh: Mesh) -> Training:
     """Of a config file, on a mesh."""
-    tx = optimiser(config.train, cfg, mesh)
-    state = jax.eval_shape(functools.partial(create, cfg, tx, 0))
     sizes = Shape(config.data.positions, config.data.patches, config.data.audio_out)
     check_rows(mesh, config.train.batch)
     rows = {
@@ -90,7 +87,7 @@ def describe_training(config: Any, cfg: ModelConfig, mesh: Mesh) -> Training:
         for name, (shape, dtype) in shapes(cfg, sizes, config.data.turns).items()
     }
     return Training(
-        described(mesh, state, state_partitions(state, cfg, mesh)),
+        described_state(cfg, optimiser(config.train, cfg, mesh), mesh),
         described(mesh, rows, BY_ROW),
         described(mesh, jax.eval_shape(jax.random.key, 0), EVERYWHERE),
     )

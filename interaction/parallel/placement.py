@@ -83,6 +83,19 @@ def described(mesh: Mesh, tree: Any, specs: Any) -> Any:
     return jax.tree.map(describe, shardings(mesh, specs), tree)
 
 
+def held_bytes(tree: Any) -> int:
+    """Of described arrays, on the device that has most of them."""
+    total = 0
+    for x in jax.tree.leaves(tree):
+        shape = x.sharding.shard_shape(x.shape) if x.sharding else x.shape
+        total += math.prod(shape) * _width(x.dtype)
+    return total
+
+
+def _width(dtype: Any) -> int:
+    return getattr(dtype, "itemsize", 4)
+
+
 def place_params(params: Params, cfg: ModelConfig, mesh: Mesh | None) -> Params:
     return place(mesh, params, of_params(cfg, mesh))
 

@@ -1,24 +1,8 @@
-"""Memory of one chip, by part."""
+"""Memory that a compiled program plans on one chip."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import jax
-
-
-def held_bytes(tree: Any) -> int:
-    """Of described arrays, on the device that has most of them."""
-    total = 0
-    for x in jax.tree.leaves(tree):
-        shape = x.sharding.shard_shape(x.shape) if x.sharding else x.shape
-        total += math.prod(shape) * _width(x.dtype)
-    return total
-
-
-def _width(dtype: Any) -> int:
-    return getattr(dtype, "itemsize", 4)
 
 
 def used(program: jax.stages.Compiled) -> dict[str, int]:

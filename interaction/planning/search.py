@@ -19,6 +19,7 @@ from interaction.config import ModelConfig
 from interaction.errors import InputError
 from interaction.ops.dispatch import SLACK
 from interaction.parallel.mesh import AXES, ROWS, TABLE
+from interaction.parallel.placement import held_bytes
 from interaction.parallel.sharding import partition
 from interaction.params import Spec, flatten
 from interaction.planning.chips import Chip, chip_of
@@ -151,8 +152,6 @@ def _training(config: Any, cfg: ModelConfig, chip: Chip, mesh: Mesh) -> Candidat
 
 
 def _serving(cfg: ModelConfig, chip: Chip, mesh: Mesh, slots: int) -> Candidate:
-    from interaction.planning.fit import held_bytes
-
     sizes = dict(mesh.shape)
     given = pod.describe_turn(cfg, mesh, slots)
     weights, cache = held_bytes(given.params), held_bytes(given.state)

@@ -11,8 +11,9 @@ from interaction import pod
 from interaction.config import ModelConfig
 from interaction.grammar import AUDIO_PER_TURN
 from interaction.parallel.mesh import row_devices
+from interaction.parallel.placement import held_bytes
 from interaction.planning.chips import chip_of
-from interaction.planning.fit import held_bytes, used
+from interaction.planning.fit import used
 from interaction.planning.flops import forward_flops
 from interaction.planning.roofline import Roofline, roofline
 from interaction.planning.traffic import traffic

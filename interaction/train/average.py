@@ -21,6 +21,11 @@ def decay(train: ConfigDict) -> float:
     return value
 
 
+def described(params: Params) -> Params:
+    """Shapes of the average of described parameters."""
+    return jax.tree.map(lambda p: p.update(dtype=jnp.float32), params)
+
+
 @jax.jit
 def begin(params: Params) -> Params:
     """A copy, in float32: with a decay near 1 other dtypes would never move."""

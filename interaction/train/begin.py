@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import math
 import os
@@ -15,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, SingleDeviceSharding
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from interaction.config import ModelConfig
@@ -27,7 +26,6 @@ from interaction.errors import InputError
 from interaction.modality.audio import MELS, PATCH_FRAMES
 from interaction.package import SOURCE, locate, open_package, tokenizer_path
 from interaction.parallel.mesh import AXES, make_mesh
-from interaction.parallel.placement import described
 from interaction.params import Params, flatten
 from interaction.train import average, hosts, lines
 from interaction.train.checkpoint import Checkpoints
@@ -35,7 +33,13 @@ from interaction.train.feed import Feed, cut_logs
 from interaction.train.guard import Guard, rules
 from interaction.train.losses import Weights, loss_weights
 from interaction.train.optimiser import optimiser
-from interaction.train.state import TrainState, create, leaves_of, on_mesh, partitions
+from interaction.train.state import (
+    TrainState,
+    create,
+    described_state,
+    leaves_of,
+    on_mesh,
+)
 
 STATISTICS_ROWS = 48  # dialogues that the flow head's mean and deviation come from
 
@@ -95,6 +99,7 @@ def begin(config: ConfigDict, workdir: Path, init: str | None = None) -> Run:
         raise InputError(
             f"train.batch={t.batch}; use a multiple of train.batch_shards={t.batch_shards}"
         )
+    like = described_state(cfg, tx, mesh)
     checkpoints = Checkpoints(workdir)
     latest = checkpoints.newest_whole()
     state = None if latest is not None else _fresh(config, cfg, tx, init)
@@ -110,7 +115,7 @@ def begin(config: ConfigDict, workdir: Path, init: str | None = None) -> Run:
     key, ema = jax.random.key(t.seed + 1), None
     if latest is not None:
         position = checkpoints.restore_position(latest)
-        state, ema = _restored(checkpoints, latest, cfg, tx, mesh, position["ema"])
+        state, ema = _restored(checkpoints, latest, like, position["ema"])
         key = jax.random.wrap_key_data(jnp.array(position["key"], jnp.uint32))
         if hosts.is_first():
             print(f"resumed at step {latest}", flush=True)
@@ -138,32 +143,16 @@ def _fresh(
 
 
 def _restored(
-    checkpoints: Checkpoints,
-    step: int,
-    cfg: ModelConfig,
-    tx: optax.GradientTransformation,
-    mesh: Mesh | None,
-    averaged: bool,
+    checkpoints: Checkpoints, step: int, like: TrainState, averaged: bool
 ) -> tuple[TrainState, Params | None]:
     """State, and average of the parameters if the checkpoint has one, read to where the
     mesh wants them: no host holds more than its part."""
-    shapes = jax.eval_shape(functools.partial(create, cfg, tx, 0))
-    if mesh is None:
-        here = SingleDeviceSharding(jax.local_devices()[0])
-        like = jax.tree.map(lambda x: _at(x, here), shapes)
-    else:
-        like = described(mesh, shapes, partitions(shapes, cfg, mesh))
     tree = like._asdict()
     if averaged:
-        as_float = lambda x: x.update(dtype=jnp.float32)  # noqa: E731
-        tree |= {"ema": jax.tree.map(as_float, like.params)}
+        tree |= {"ema": average.described(like.params)}
     out = checkpoints.restore_state(step, tree)
     ema = out.pop("ema", None)
     return TrainState(**out), ema
-
-
-def _at(x: jax.ShapeDtypeStruct, sharding: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
 
 def row_maker(config: ConfigDict, cfg: ModelConfig, workdir: Path | None = None) -> Maker:

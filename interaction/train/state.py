@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec, SingleDeviceSharding
 
 from interaction import model, ops
 from interaction.config import ModelConfig
@@ -20,6 +20,7 @@ from interaction.parallel.collectives import all_gather, index, total
 from interaction.parallel.mesh import ROWS, TABLE, row_devices
 from interaction.parallel.placement import (
     EVERYWHERE,
+    described,
     kept,
     of_moments,
     of_params,
@@ -52,6 +53,17 @@ def partitions(state: TrainState, cfg: ModelConfig, mesh: Mesh) -> TrainState:
         lambda x: moments if are_moments(x) else EVERYWHERE, state.opt, is_leaf=are_moments
     )
     return TrainState(EVERYWHERE, of_params(cfg, mesh), where)  # type: ignore[arg-type]
+
+
+def described_state(
+    cfg: ModelConfig, tx: optax.GradientTransformation, mesh: Mesh | None
+) -> TrainState:
+    """Shapes of a state's arrays and where they live; without a mesh, on one device."""
+    shapes = jax.eval_shape(functools.partial(create, cfg, tx, 0))
+    if mesh is not None:
+        return described(mesh, shapes, partitions(shapes, cfg, mesh))
+    here = SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(lambda x: x.update(sharding=here), shapes)
 
 
 def on_mesh(state: TrainState, cfg: ModelConfig, mesh: Mesh | None) -> TrainState:
