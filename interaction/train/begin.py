@@ -33,6 +33,7 @@ from interaction.train.feed import Feed, cut_logs
 from interaction.train.guard import Guard, rules
 from interaction.train.losses import Weights, loss_weights
 from interaction.train.optimiser import optimiser
+from interaction.train.room import check_room
 from interaction.train.state import (
     TrainState,
     create,
@@ -100,6 +101,8 @@ def begin(config: ConfigDict, workdir: Path, init: str | None = None) -> Run:
             f"train.batch={t.batch}; use a multiple of train.batch_shards={t.batch_shards}"
         )
     like = described_state(cfg, tx, mesh)
+    held = [like, average.described(like.params)] if decay else [like]
+    check_room(held, list(mesh.local_devices) if mesh else jax.local_devices()[:1])
     checkpoints = Checkpoints(workdir)
     latest = checkpoints.newest_whole()
     state = None if latest is not None else _fresh(config, cfg, tx, init)

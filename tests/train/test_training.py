@@ -99,7 +99,8 @@ def test_starts_from_another_model(undisturbed, tiny_package, tmp_path):
         (["--config.train.nonsense=1"], "unknown config key config.train.nonsense"),
         (["--config.train.batch=many"], "config.train.batch=many is not of type int"),
         (["--config.train.batch=0"], "batch, steps, save_every, log_every start at 1"),
-        (["--config=configs/tml_interaction_small.py"], "has no data group"),
+        (["--config=configs/inkling_small.py"], "has no data group"),
+        (["--config=configs/tml_interaction_small.py"], "GiB on the 512 devices"),
         (["--config.model.heads=3"], "model.heads=3 is not a multiple"),
         (["--config=/no/such.py"], "no config at /no/such.py"),
         (["--config=README.md"], "config README.md is no .py file"),
@@ -110,7 +111,10 @@ def test_starts_from_another_model(undisturbed, tiny_package, tmp_path):
 def test_wrong_input_is_one_line_and_leaves_nothing(tmp_path, extra, words):
     workdir = tmp_path / "run"
     process = start(workdir, *extra)
-    output, _ = process.communicate(timeout=120)
+    try:
+        output, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 2
     lines = [line for line in output.splitlines() if line.startswith("error:")]
     assert len(lines) == 1 and words in lines[0]
