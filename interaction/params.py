@@ -6,8 +6,9 @@ axes (which `interaction.parallel` maps to a mesh).
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -16,24 +17,24 @@ import numpy as np
 
 Array = jax.Array | np.ndarray  # on the device or not: what `jax.jit` takes
 Params = dict[str, Any]
-Init = Callable[[jax.Array, tuple[int, ...]], jax.Array]
+Draw = Callable[[jax.Array, tuple[int, ...]], jax.Array]
+
+
+class Init(NamedTuple):
+    """What a parameter begins as: draw(key, shape), times `scale`. Apart, because drawing
+    is compiled once for all parameters of a shape."""
+
+    draw: Draw
+    scale: float | None = 1.0  # None: 1 / sqrt(fan-in); the last two axes are (in, out)
 
 
 def normal(std: float) -> Init:
-    return lambda key, shape: std * jax.random.normal(key, shape, jnp.float32)
+    return Init(jax.random.normal, std)
 
 
-def fan_in(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Normal with variance 1 / fan-in; the last two axes are (in, out)."""
-    return jax.random.normal(key, shape, jnp.float32) / math.sqrt(shape[-2])
-
-
-def zeros(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    return jnp.zeros(shape, jnp.float32)
-
-
-def ones(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    return jnp.ones(shape, jnp.float32)
+fan_in = Init(jax.random.normal, None)
+zeros = Init(lambda key, shape: jnp.zeros(shape))
+ones = Init(lambda key, shape: jnp.ones(shape))
 
 
 class Spec(NamedTuple):
@@ -49,29 +50,52 @@ def is_spec(node: Any) -> bool:
     return isinstance(node, Spec)
 
 
+@functools.cache
+def _each(draw: Draw) -> Draw:
+    return lambda key, shape: jax.vmap(lambda k: draw(k, shape[1:]))(
+        jax.random.split(key, shape[0])
+    )
+
+
 def repeat(specs: Any, repeats: int) -> Any:
     """The same specs with a leading axis `repeat` of the given size."""
 
     def stack(spec: Spec) -> Spec:
-        init = lambda key, shape: jax.vmap(lambda k: spec.init(k, shape[1:]))(  # noqa: E731
-            jax.random.split(key, shape[0])
-        )
-        shape = (repeats, *spec.shape)
-        return Spec(shape, ("repeat", *spec.axes), init, spec.dtype)
+        init = spec.init._replace(draw=_each(spec.init.draw))
+        return Spec((repeats, *spec.shape), ("repeat", *spec.axes), init, spec.dtype)
 
     return jax.tree.map(stack, specs, is_leaf=is_spec)
 
 
-def initialise(specs: Any, key: jax.Array) -> Params:
-    """Arrays for a tree of specs. Each leaf's key depends on its own path alone."""
+def initialise(
+    specs: Any, key: jax.Array, shardings: Mapping[str, jax.sharding.Sharding] | None = None
+) -> Params:
+    """Arrays for a tree of specs. Each leaf's key depends on its own path alone, and no
+    value on `shardings` (by dotted name): every device makes its own part and no more."""
 
-    def leaf(path, spec: Spec) -> jax.Array:
+    def leaf(path: Any, spec: Spec) -> jax.Array:
         name = jax.tree_util.keystr(path)
         digest = sum(ord(c) * 31**i for i, c in enumerate(name)) % (2**31)
-        value = spec.init(jax.random.fold_in(key, digest), spec.shape)
-        return value.astype(spec.dtype)
+        at = shardings and shardings[jax.tree_util.keystr(path, simple=True, separator=".")]
+        draw, scale = spec.init
+        scale = 1 / math.sqrt(spec.shape[-2]) if scale is None else scale
+        key_of = jax.random.fold_in(key, digest)
+        return _made(key_of, scale, draw, spec.shape, spec.dtype, at)
 
     return jax.tree_util.tree_map_with_path(leaf, specs, is_leaf=is_spec)
+
+
+@functools.partial(jax.jit, static_argnames=("draw", "shape", "dtype", "at"))
+def _made(
+    key: jax.Array,
+    scale: float,
+    draw: Draw,
+    shape: tuple[int, ...],
+    dtype: str,
+    at: jax.sharding.Sharding | None,
+) -> jax.Array:
+    value = (scale * draw(key, shape)).astype(dtype)
+    return value if at is None else jax.lax.with_sharding_constraint(value, at)
 
 
 def abstract(specs: Any) -> Any:

@@ -10,13 +10,12 @@ import jax
 import jax.numpy as jnp
 
 from interaction.ops import Ops
-from interaction.params import Init, Spec
+from interaction.params import Spec, normal
 from interaction.rounding import rounded
 
 
 def specs(channels: int, kernel: int, axis: str | None = None) -> Spec:
-    init: Init = lambda key, shape: 0.02 * jax.random.normal(key, shape)  # noqa: E731
-    return Spec((kernel, channels), (None, axis), init)
+    return Spec((kernel, channels), (None, axis), normal(0.02))
 
 
 def empty_state(batch: int, channels: int, kernel: int) -> jax.Array:

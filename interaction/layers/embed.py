@@ -27,14 +27,14 @@ def ordinal(cfg: ModelConfig) -> Init:
     then sees at once that bin 7 lies between 6 and 8."""
     C, B = cfg.mels, cfg.mel_bins
 
-    def init(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    def draw(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         direction, noise = jax.random.split(key)
         u_c1D = jax.random.normal(direction, (C, 1, shape[-1]))
         steps_b1 = ((jnp.arange(B) - (B - 1) / 2) / 2)[:, None]
         table = steps_b1 * u_c1D + jax.random.normal(noise, (C, B, shape[-1]))
-        return 0.02 * table.reshape(shape)
+        return table.reshape(shape)
 
-    return init
+    return Init(draw, 0.02)
 
 
 def specs(cfg: ModelConfig) -> dict[str, Spec | dict[str, Spec]]:
