@@ -57,6 +57,17 @@ def tokenizer_path(name: str) -> Path:
     return path if path.is_file() else ASSETS / "nano" / "tokenizer.json"
 
 
+def config_of(path: Path) -> ModelConfig:
+    """Of a model's directory. Raises InputError."""
+    raw = read_json(path / "config.json")
+    if "architectures" in raw:
+        raise InputError(
+            f"{path} is a checkpoint of another stack; `python -m interaction.convert "
+            "import` makes a model of it"
+        )
+    return ModelConfig.from_mapping(raw)
+
+
 def open_package(
     name_or_path: str | Path, shardings: weights.Shardings | None = None
 ) -> Package:
@@ -68,13 +79,7 @@ def open_package(
     from interaction.modality import waveform
 
     path = locate(name_or_path)
-    raw = read_json(path / "config.json")
-    if "architectures" in raw:
-        raise InputError(
-            f"{path} is a checkpoint of another stack; `python -m interaction.convert "
-            "import` makes a model of it"
-        )
-    cfg = ModelConfig.from_mapping(raw)
+    cfg = config_of(path)
     files = TensorFiles(path)
     weights.check(files, cfg, path)
     tokenizer = path / "tokenizer.json"

@@ -17,6 +17,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from interaction import model
 from interaction.config import ModelConfig
 from interaction.data.corpora.records import Corpus
 from interaction.data.corpora.rows import CorpusRow
@@ -24,9 +25,10 @@ from interaction.data.pack import Shape
 from interaction.data.pipeline import Maker, MakeRow
 from interaction.errors import InputError
 from interaction.modality.audio import MELS, PATCH_FRAMES
-from interaction.package import SOURCE, locate, open_package, tokenizer_path
+from interaction.package import SOURCE, config_of, locate, open_package, tokenizer_path
 from interaction.parallel.mesh import AXES, make_mesh
-from interaction.params import Params, flatten
+from interaction.parallel.sharding import shardings
+from interaction.params import Params, flatten, is_spec
 from interaction.train import average, hosts, lines
 from interaction.train.checkpoint import Checkpoints
 from interaction.train.feed import Feed, cut_logs
@@ -36,10 +38,10 @@ from interaction.train.optimiser import optimiser
 from interaction.train.room import check_room
 from interaction.train.state import (
     TrainState,
+    begun,
     create,
     described_state,
     leaves_of,
-    on_mesh,
 )
 
 STATISTICS_ROWS = 48  # dialogues that the flow head's mean and deviation come from
@@ -105,7 +107,7 @@ def begin(config: ConfigDict, workdir: Path, init: str | None = None) -> Run:
     check_room(held, list(mesh.local_devices) if mesh else jax.local_devices()[:1])
     checkpoints = Checkpoints(workdir)
     latest = checkpoints.newest_whole()
-    state = None if latest is not None else _fresh(config, cfg, tx, init)
+    state = None if latest is not None else _fresh(config, cfg, tx, init, mesh)
     if hosts.is_first():
         make_workdir(workdir, config)
         if init and latest is None:
@@ -124,9 +126,8 @@ def begin(config: ConfigDict, workdir: Path, init: str | None = None) -> Run:
             print(f"resumed at step {latest}", flush=True)
     else:
         assert state is not None
-        if bool((state.params["flow"]["std"] == 1).all()):  # as initialised: none yet
+        if (np.asarray(state.params["flow"]["std"]) == 1).all():  # as initialised: none yet
             state = with_statistics(state, make)
-        state = on_mesh(state, cfg, mesh)
     if decay and ema is None:
         ema = average.begin(state.params)
     feed = Feed(
@@ -139,10 +140,15 @@ def begin(config: ConfigDict, workdir: Path, init: str | None = None) -> Run:
 
 
 def _fresh(
-    config: ConfigDict, cfg: ModelConfig, tx: optax.GradientTransformation, init: str | None
+    config: ConfigDict,
+    cfg: ModelConfig,
+    tx: optax.GradientTransformation,
+    init: str | None,
+    mesh: Mesh | None,
 ) -> TrainState:
-    state = create(cfg, tx, config.train.seed)
-    return begin_from(state, cfg, init) if init else state
+    if init is None:
+        return create(cfg, tx, config.train.seed, mesh)
+    return begun(begin_from(init, cfg, mesh), cfg, tx, mesh)
 
 
 def _restored(
@@ -215,10 +221,15 @@ def with_statistics(state: TrainState, make: Maker) -> TrainState:
     voice = np.concatenate([r["voice"][r["voice_at"] >= 0] for r in rows])
     if not len(voice):
         raise InputError(f"data: no agent speech in the first {len(rows)} rows; add some")
-    frames = voice.reshape(-1, MELS)
-    spread = lambda x: jnp.asarray(np.tile(x, PATCH_FRAMES), jnp.float32)  # noqa: E731
-    mean, std = spread(frames.mean(0)), spread(np.maximum(frames.std(0), 0.05))
-    flow = state.params["flow"] | {"mean": mean, "std": std}
+    frames, flow = voice.reshape(-1, MELS), state.params["flow"]
+
+    def spread(x: np.ndarray, old: jax.Array) -> jax.Array:
+        whole = np.tile(x, PATCH_FRAMES).astype(old.dtype)  # every host makes all of it
+        return jax.make_array_from_callback(old.shape, old.sharding, lambda at: whole[at])
+
+    mean = spread(frames.mean(0), flow["mean"])
+    std = spread(np.maximum(frames.std(0), 0.05), flow["std"])
+    flow = flow | {"mean": mean, "std": std}
     return state._replace(params=state.params | {"flow": flow})
 
 
@@ -229,26 +240,27 @@ SAME = (
 """Config fields that no shape shows and weights depend on."""
 
 
-def begin_from(state: TrainState, cfg: ModelConfig, name_or_path: str) -> TrainState:
-    """Parameters of another model of the same sizes, in this run's dtypes; the optimiser
-    starts afresh. The router's bias and the flow head's statistics come along."""
-    package = open_package(name_or_path)
-    mine, theirs = flatten(state.params), flatten(package.params)
-    for name, array in mine.items():
-        if name not in theirs or theirs[name].shape != array.shape:
+def begin_from(name_or_path: str, cfg: ModelConfig, mesh: Mesh | None) -> Params:
+    """Parameters of another model of the same sizes, in this run's dtypes, read to where
+    the mesh wants them: no host holds more than its part. The router's bias and the flow
+    head's statistics come along."""
+    other, specs = config_of(locate(name_or_path)), model.specs(cfg)
+    mine, theirs = flatten(specs), flatten(model.specs(other))
+    for name in mine | theirs:
+        if name not in mine or name not in theirs or mine[name].shape != theirs[name].shape:
             raise InputError(
                 f"--init={name_or_path}: {name} does not fit config.model; use a model "
                 "trained with these sizes"
             )
     for name in SAME:
-        here, there = getattr(cfg, name), getattr(package.cfg, name)
+        here, there = getattr(cfg, name), getattr(other, name)
         if here != there:
             raise InputError(
                 f"--init={name_or_path}: trained with model.{name}={there}, config says "
                 f"{here}; use the same"
             )
-    own = jax.tree.map(lambda a, b: b.astype(a.dtype), state.params, package.params)
-    return state._replace(params=own)
+    params = open_package(name_or_path, shardings(cfg, mesh) if mesh else None).params
+    return jax.tree.map(lambda s, p: p.astype(s.dtype), specs, params, is_leaf=is_spec)
 
 
 def bring_along(workdir: Path, name_or_path: str) -> None:

@@ -25,9 +25,9 @@ from interaction.parallel.placement import (
     of_moments,
     of_params,
     over,
-    place,
 )
-from interaction.params import Params, Spec, initialise, is_spec
+from interaction.parallel.sharding import shardings
+from interaction.params import Params, Spec, abstract, initialise, is_spec
 from interaction.rounding import rounded
 from interaction.train.losses import Weights, counts, loss
 
@@ -38,11 +38,6 @@ class TrainState(NamedTuple):
     step: jax.Array
     params: Params
     opt: Any
-
-
-def create(cfg: ModelConfig, tx: optax.GradientTransformation, seed: int) -> TrainState:
-    params = initialise(model.specs(cfg), jax.random.key(seed))
-    return TrainState(jnp.int32(0), params, tx.init(params))
 
 
 def partitions(state: TrainState, cfg: ModelConfig, mesh: Mesh) -> TrainState:
@@ -59,16 +54,33 @@ def described_state(
     cfg: ModelConfig, tx: optax.GradientTransformation, mesh: Mesh | None
 ) -> TrainState:
     """Shapes of a state's arrays and where they live; without a mesh, on one device."""
-    shapes = jax.eval_shape(functools.partial(create, cfg, tx, 0))
+    whole = lambda params: TrainState(jnp.int32(0), params, tx.init(params))  # noqa: E731
+    shapes = jax.eval_shape(whole, abstract(model.specs(cfg)))
     if mesh is not None:
         return described(mesh, shapes, partitions(shapes, cfg, mesh))
     here = SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(lambda x: x.update(sharding=here), shapes)
 
 
-def on_mesh(state: TrainState, cfg: ModelConfig, mesh: Mesh | None) -> TrainState:
-    """The state, divided over a mesh."""
-    return state if mesh is None else place(mesh, state, partitions(state, cfg, mesh))
+def create(
+    cfg: ModelConfig, tx: optax.GradientTransformation, seed: int, mesh: Mesh | None = None
+) -> TrainState:
+    """A new state, each array born where it lives: no device, and no host, ever holds
+    more than its part. Its values are the same on every mesh."""
+    at = shardings(cfg, mesh) if mesh else None
+    params = initialise(model.specs(cfg), jax.random.key(seed), at)
+    return begun(params, cfg, tx, mesh)
+
+
+def begun(
+    params: Params, cfg: ModelConfig, tx: optax.GradientTransformation, mesh: Mesh | None
+) -> TrainState:
+    """The state before the first step, of parameters that are where they live."""
+    like = described_state(cfg, tx, mesh)
+    at = jax.tree.map(lambda x: x.sharding, (like.step, like.opt)) if mesh else None
+    make = jax.jit(lambda params: (jnp.int32(0), tx.init(params)), out_shardings=at)
+    step, opt = make(params)
+    return TrainState(step, params, opt)
 
 
 def _balance(params: Params, cfg: ModelConfig, load_LX: jax.Array, rate: float) -> Params:
