@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from interaction.planning.chips import Chip
+from interaction.chips import Chip
 from interaction.planning.traffic import Sent
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from interaction import model, pod
+from interaction.chips import Chip, chip_of
 from interaction.config import ModelConfig
 from interaction.errors import InputError
 from interaction.ops.dispatch import SLACK
@@ -22,7 +23,6 @@ from interaction.parallel.mesh import AXES, ROWS, TABLE
 from interaction.parallel.placement import held_bytes
 from interaction.parallel.sharding import partition
 from interaction.params import Spec, flatten
-from interaction.planning.chips import Chip, chip_of
 from interaction.planning.roofline import Roofline
 from interaction.planning.serving import RUNS
 from interaction.planning.traffic import Torus

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from interaction.chips import GIB, chip_of
 from interaction.parallel.mesh import title
-from interaction.planning.chips import GIB, chip_of
 from interaction.planning.training import nearest
 
 

@@ -17,8 +17,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from interaction.chips import Chip
 from interaction.hlo import Operation, operations, sizes
-from interaction.planning.chips import Chip
 
 KINDS = (
     "all-gather", "all-reduce", "reduce-scatter", "all-to-all", "ragged-all-to-all",

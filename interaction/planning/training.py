@@ -9,11 +9,11 @@ from typing import Any
 import jax
 
 from interaction import pod
+from interaction.chips import GIB, Chip, chip_of
 from interaction.config import ModelConfig
 from interaction.grammar import AUDIO_PER_TURN
 from interaction.parallel.mesh import row_devices
 from interaction.parallel.placement import held_bytes
-from interaction.planning.chips import GIB, Chip, chip_of
 from interaction.planning.fit import used
 from interaction.planning.flops import forward_flops, muon_flops, training_flops
 from interaction.planning.roofline import Roofline, roofline

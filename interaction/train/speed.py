@@ -6,15 +6,9 @@ import time
 
 import jax
 
+from interaction.chips import peak_flops
 from interaction.config import ModelConfig
 from interaction.counts import parts
-
-PEAK_TFLOPS = {
-    "v5 lite": 197, "v5e": 197, "v5p": 459, "v5": 459, "v6 lite": 918, "v6e": 918,
-    "tpu7x": 2307, "v7x": 2307, "h100": 989, "h200": 989,
-}  # fmt: skip
-"""bfloat16 peak of a chip, without sparsity, by what its device kind contains, the first
-that fits. From Google's Cloud TPU and NVIDIA's product pages."""
 
 
 def flop_per_position(cfg: ModelConfig) -> float:
@@ -27,15 +21,14 @@ def flop_per_position(cfg: ModelConfig) -> float:
 def peak_flop_per_s(devices: list[jax.Device]) -> float | None:
     """Of all chips together; None where the kind is in no table (a CPU). A chip may show
     as two devices, which share its coordinates."""
-    kind = devices[0].device_kind.lower()
-    peak = next((tflops for mark, tflops in PEAK_TFLOPS.items() if mark in kind), None)
+    peak = peak_flops(devices[0].device_kind)
     if peak is None:
         return None
     chips = {
         (d.process_index, getattr(d, "slice_index", 0), str(getattr(d, "coords", d.id)))
         for d in devices
     }
-    return peak * 1e12 * len(chips)
+    return peak * len(chips)
 
 
 def memory_bytes() -> dict[str, int]:

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from interaction import plan
+from interaction.chips import CHIPS
 from interaction.config import ModelConfig
 from interaction.errors import InputError
 from interaction.planning import search
-from interaction.planning.chips import CHIPS
 from interaction.planning.training import SLICES, nearest
 from interaction.settings import load
 

@@ -9,7 +9,7 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from interaction import pod
-from interaction.planning.chips import CHIPS
+from interaction.chips import CHIPS
 from interaction.planning.traffic import traffic
 
 SIZES = {"fsdp": 16, "expert": 4}
