@@ -175,11 +175,17 @@ PINNED = _pinned()
 
 
 def compile_all(
-    config: Any, cfg: ModelConfig, topology: str, sizes: Mapping[str, int], slots: int
+    config: Any,
+    cfg: ModelConfig,
+    topology: str,
+    sizes: Mapping[str, int],
+    slots: int,
+    options: dict[str, Any] | None = None,
 ) -> Iterator[tuple[str, Program]]:
-    """The programs that serve and, if the config has `train`, the one that trains."""
+    """The programs that serve and, if the config has `train`, the one that trains.
+    options: of the compiler."""
     mesh = pod_mesh(topology, sizes)
     if "train" in config:
-        yield "train", read(compile_training(config, cfg, mesh))
-    for name, program in compile_turn(cfg, mesh, slots).items():
+        yield "train", read(compile_training(config, cfg, mesh, options=options))
+    for name, program in compile_turn(cfg, mesh, slots, options=options).items():
         yield name, read(program)

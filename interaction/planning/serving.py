@@ -47,10 +47,11 @@ def plan_serving(
 
         return found | {"fits": False, "needs_bytes": overflow(error)}
     memory = {name: used(program) for name, program in programs.items()}
-    lines = {}
+    lines, links = {}, {}
     for name, program in programs.items():
         # `emit` decides by itself how often its loop runs.
         sent = traffic(program.as_text() or "", mesh, chip, RUNS[name])
+        links[name] = [one._asdict() for one in sent]
         lines[name] = roofline(
             chip,
             _flops(cfg, name, slots) / mesh.size * chip.devices,
@@ -63,6 +64,7 @@ def plan_serving(
             m["arguments"] + m["results"] + m["temporaries"] for m in memory.values()
         ),
         "memory_bytes": memory,
+        "sent": links,
         "roofline": {n: x._asdict() | {"limit": x.limit()} for n, x in lines.items()},
         "projected": _projected(lines, slots),
     }

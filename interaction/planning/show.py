@@ -14,6 +14,10 @@ def _gib(n: float) -> str:
     return f"{n / GIB:10.2f} GiB"
 
 
+def _flop(n: float) -> str:
+    return f"{n / 1e12:14,.2f} T"
+
+
 def plan(found: Mapping[str, Any]) -> str:
     slices = f" x {found['slices']} slices" if found["slices"] > 1 else ""
     head = f"{found['mode']} on {found['topology']}{slices}, mesh {title(found['mesh'])}"
@@ -69,10 +73,10 @@ def _times(line: Mapping[str, Any]) -> str:
 def _training(found: Mapping[str, Any]) -> list[str]:
     flops = found["flops"]
     lines = ["sent in a step", *_links(found["sent"]), "", "FLOPs of a step, forward"]
-    lines += [f"  {name:28}{n / 1e15:12.3f} P" for name, n in flops["forward"].items()]
+    lines += [f"  {name:28}{_flop(n)}" for name, n in flops["forward"].items()]
     lines += [
-        f"  {'needed, with the backward':28}{flops['needed'] / 1e15:12.3f} P",
-        f"  {'done, recomputing':28}{flops['done'] / 1e15:12.3f} P",
+        f"  {'needed, with the backward':28}{_flop(flops['needed'])}",
+        f"  {'done, in all':28}{_flop(flops['done'])}",
         "",
         f"projected, a chip: {_times(found['roofline'])}",
     ]
@@ -87,7 +91,10 @@ def _training(found: Mapping[str, Any]) -> list[str]:
 
 def _serving(found: Mapping[str, Any]) -> list[str]:
     p = found["projected"]
-    lines = [f"projected, {name}: {_times(x)}" for name, x in found["roofline"].items()]
+    lines = []
+    for name, sent in found["sent"].items():
+        lines += [f"sent in {name}", *_links(sent), ""]
+    lines += [f"projected, {name}: {_times(x)}" for name, x in found["roofline"].items()]
     clock = "keeps the 200 ms clock" if p["keeps_the_clock"] else "is late"
     turn = p["micro_turn_s"] * 1e3
     lines.append(f"  micro-turn of {p['sessions']} sessions: {turn:.1f} ms; {clock}")

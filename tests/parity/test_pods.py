@@ -10,7 +10,7 @@ import pytest
 from interaction.config import ModelConfig
 from interaction.errors import InputError
 from interaction.parity.pods import compile_all, faults, read
-from interaction.pod import compile_turn, pod_mesh
+from interaction.pod import QUICK, compile_turn, pod_mesh
 from interaction.settings import load
 
 SIZES = {"fsdp": 2, "tensor": 2}
@@ -26,7 +26,7 @@ def small():
 
 def test_training_and_serving_share_their_blocks(small):
     config, cfg = small
-    programs = dict(compile_all(config, cfg, "v5p:2x2x1", SIZES, slots=4))
+    programs = dict(compile_all(config, cfg, "v5p:2x2x1", SIZES, 4, QUICK))
     assert programs.keys() == {"train", "ingest", "emit"}
     assert faults(programs) == []
     for program in programs.values():
@@ -39,7 +39,7 @@ def test_training_and_serving_share_their_blocks(small):
 def test_fast_numerics_are_told_from_them(small):
     _, cfg = small
     cfg = dataclasses.replace(cfg, numerics="fast")
-    compiled = compile_turn(cfg, pod_mesh("v6e:2x2", SIZES), slots=4)
+    compiled = compile_turn(cfg, pod_mesh("v6e:2x2", SIZES), slots=4, options=QUICK)
     found = faults({name: read(c) for name, c in compiled.items()})
     assert any("sums in no promised order" in fault for fault in found)
     assert any("product left to XLA" in fault for fault in found)
