@@ -24,6 +24,7 @@ class Lines:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._file = path.open("a")
 
     def add(self, step: int, values: dict[str, Any]) -> None:
@@ -33,6 +34,9 @@ class Lines:
         self._file.flush()
         if to_disk:
             os.fsync(self._file.fileno())
+            # A bucket that is mounted has what was closed, whatever was synced.
+            self._file.close()
+            self._file = self._path.open("a")
 
     def close(self) -> None:
         self._file.close()

@@ -31,9 +31,17 @@ class Metrics:
         path = workdir / "losses.jsonl"
         lines.cut(path, step)
         self._lines = lines.Lines(path)
-        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=step)
+        self._directory, self._files = workdir / "tensorboard", 0
+        self._board = self._next_file(purge_step=step)
         self._steps, self._every = steps, log_every
         self._clock = Clock(step, steps, flop, peak)
+
+    def _next_file(self, purge_step: int | None = None) -> SummaryWriter:
+        self._files += 1  # a name's own time is in whole seconds
+        suffix = f".{self._files}"
+        return SummaryWriter(
+            str(self._directory), purge_step=purge_step, filename_suffix=suffix
+        )
 
     def step(
         self,
@@ -104,8 +112,11 @@ class Metrics:
         )
 
     def flush(self) -> None:
-        """Everything so far is on disk, should the process be killed."""
+        """Everything so far is on disk, should the process be killed. TensorBoard's goes on
+        in another file: a bucket that is mounted has what was closed."""
         self._lines.flush(to_disk=True)
+        self._board.close()
+        self._board = self._next_file()
 
     def audio(self, name: str, wave: np.ndarray, sample_rate: int, step: int) -> None:
         """wave: float32 [N, 2]."""
