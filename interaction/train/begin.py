@@ -23,6 +23,7 @@ from interaction.data.corpora.records import Corpus
 from interaction.data.corpora.rows import CorpusRow
 from interaction.data.pack import Shape
 from interaction.data.pipeline import Maker, MakeRow
+from interaction.directory import directory
 from interaction.errors import InputError
 from interaction.modality.audio import MELS, PATCH_FRAMES
 from interaction.package import SOURCE, config_of, locate, open_package, tokenizer_path
@@ -87,6 +88,7 @@ class Run:
 def begin(config: ConfigDict, workdir: Path, init: str | None = None) -> Run:
     """The run as its last whole checkpoint left it, or new. Every host calls it. Raises
     InputError before anything is written where the config is no good."""
+    directory("--workdir", workdir)
     for group in ("data", "train"):
         if group not in config:
             raise InputError(f"this config has no {group} group; it can only be planned")

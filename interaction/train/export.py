@@ -19,6 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from interaction.config import ModelConfig
+from interaction.directory import directory
 from interaction.errors import InputError, run_command
 from interaction.package import ASSETS, SOURCE, save_model, tokenizer_path
 from interaction.train.metrics import STREAMS
@@ -52,6 +53,8 @@ def export(workdir: Path, output: Path) -> int:
     """-> the step exported. Raises InputError when the run has no checkpoint."""
     from interaction.train.checkpoint import restore_params
 
+    directory("--workdir", workdir)
+    directory("--output", output)
     if not (workdir / "checkpoints").is_dir():
         raise InputError(f"no checkpoints in {workdir}; train there first")
     config = ConfigDict(json.loads((workdir / "config.json").read_text()))

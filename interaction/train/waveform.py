@@ -28,6 +28,7 @@ import optax
 from interaction.data.espeak import Spoken, agent_speech, speak
 from interaction.data.scenes.words import AGENT_WORDS
 from interaction.data.voices import AGENT_VOICE, sample_user_voice
+from interaction.directory import directory
 from interaction.errors import InputError, run_command
 from interaction.modality import waveform
 from interaction.modality.audio import (
@@ -241,7 +242,7 @@ def optimiser(steps: int) -> optax.GradientTransformation:
 
 def train(workdir: Path, steps: int, seed: int) -> dict:
     """Train for `steps` in all, resuming; returns the parameters."""
-    workdir.mkdir(parents=True, exist_ok=True)
+    directory("--workdir", workdir).mkdir(parents=True, exist_ok=True)
     tx = optimiser(steps)
     params = waveform.init(jax.random.key(seed))
     step, spent, (params, opt) = _restore(workdir, (params, tx.init(params)))

@@ -102,6 +102,10 @@ def test_starts_from_another_model(undisturbed, tiny_package, tmp_path):
         (["--config=configs/inkling_small.py"], "has no data group"),
         (["--config=configs/tml_interaction_small.py"], "GiB on the 512 devices"),
         (["--config.model.heads=3"], "model.heads=3 is not a multiple"),
+        (
+            ["--workdir=gs://bucket/run"],
+            "--workdir=gs://bucket/run: is no directory; mount",
+        ),
         (["--config=/no/such.py"], "no config at /no/such.py"),
         (["--config=README.md"], "config README.md is no .py file"),
         (["--init=no-such-model"], "no checkpoint no-such-model"),
@@ -118,7 +122,7 @@ def test_wrong_input_is_one_line_and_leaves_nothing(tmp_path, extra, words):
     assert process.returncode == 2
     lines = [line for line in output.splitlines() if line.startswith("error:")]
     assert len(lines) == 1 and words in lines[0]
-    assert not workdir.exists()
+    assert not workdir.exists() and not (ROOT / "gs:").exists()
 
 
 def test_a_prepared_corpus_takes_the_place_of_the_synthetic_world(undisturbed, tmp_path):
