@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 from interaction.errors import InputError
 from launch import checks, clients, tpus
+from launch.buckets import mount_of
 from launch.job import Job, add_flags, check_distributed, check_workdir, job_of, note
-from launch.jobset import REPLICATED, manifest, mount_of, written
+from launch.jobset import REPLICATED, manifest, written
 
 EXAMPLE = """  python -m launch render --target=gke --topology=v5p:8x8x8 --name=tml \\
-      --image=IMAGE -- python -m interaction.train \\
-      --config=configs/tml_interaction_small.py --workdir=gs://BUCKET/tml --distributed"""
+      --image=IMAGE --mount=gs://bucket:/gcs/bucket -- python -m interaction.train \\
+      --config=configs/tml_interaction_small.py --workdir=/gcs/bucket/tml --distributed"""
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +73,7 @@ def prepare(args: argparse.Namespace, command: Sequence[str]) -> tuple[Job, tpus
             f"--name={job.name}: pods would be named {pod}, over 63 characters"
         )
     paths = [path for _, path in map(mount_of, args.mount)]
-    check_workdir(command, paths, "--mount=CLAIM:PATH")
+    check_workdir(command, paths, "--mount=CLAIM:PATH or gs://BUCKET:PATH")
     check_distributed(command, hosts)
     return job, part
 
@@ -157,6 +158,8 @@ def render(args: argparse.Namespace, command: Sequence[str]) -> str:
 
 
 def _comment(client: str, job: Job, part: tpus.Slice, args: argparse.Namespace) -> str:
+    if args.mount:  # without it, the run would be written into the container
+        return f"# Not by {client}, which cannot pass --mount on.\n"
     words = (xpk if client == "xpk" else gcluster)(job, part, args)
     dropped = left_out(client, args)
     but = f", but for {', '.join(dropped)}" if dropped else ""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from interaction.directory import directory
 from interaction.errors import InputError
 
 ENTRY = (Path(__file__).parent / "templates/entry.sh").read_text()
@@ -99,7 +100,7 @@ def pairs(flag: str, given: Sequence[str]) -> dict[str, str]:
 def environment(given: Sequence[str], command: Sequence[str], platform: str) -> dict:
     """PLATFORM's variables and the given ones, which come before them."""
     env = dict(PLATFORM[platform])
-    if (workdir := workdir_of(command)) and (shared(workdir) or platform == "gpu"):
+    if platform != "cpu" and (workdir := workdir_of(command)):
         env["JAX_COMPILATION_CACHE_DIR"] = workdir.rstrip("/") + "/compilation_cache"
     return env | checked_environment(given, platform)
 
@@ -129,6 +130,8 @@ def checked_command(command: Sequence[str]) -> None:
         raise InputError(
             "no command; write it after --, as: -- python -m interaction.train …"
         )
+    if "interaction.train" in command and (workdir := workdir_of(command)):
+        directory("--workdir", Path(workdir))
     for i, word in enumerate(command):
         checked_shell("the command", word)
         flag, equals, _ = word.partition("=")
@@ -165,22 +168,20 @@ def workdir_of(command: Sequence[str]) -> str | None:
     return found
 
 
-def shared(path: str) -> bool:
-    return "://" in path
-
-
 def check_workdir(command: Sequence[str], mounts: Sequence[str], mend: str) -> None:
     """Every host writes its part of a checkpoint: a disk of its own loses the others',
     and ends with the machine. mounts: directories that all hosts share."""
     workdir = workdir_of(command)
-    if workdir is None or shared(workdir):
+    if workdir is None:
+        return
+    if "://" in workdir:  # of a program that takes it
         return
     if any(Path(mount) == Path(workdir) or Path(mount) in Path(workdir).parents
            for mount in mounts):  # fmt: skip
         return
     raise InputError(
-        f"--workdir={workdir}: is on each machine's own disk, which ends with it; use "
-        f"gs://BUCKET/… or a shared directory ({mend})"
+        f"--workdir={workdir}: is on each machine's own disk, which ends with it; use a "
+        f"shared directory ({mend})"
     )
 
 

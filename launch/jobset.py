@@ -11,17 +11,11 @@ import yaml
 
 from interaction.errors import InputError
 from launch import tpus
+from launch.buckets import GKE_ANNOTATIONS, gke_volume, is_bucket, mount_of
 from launch.job import ENTRY, Job
 
 PORTS = (8471, 8080)  # libtpu's own between the hosts of a slice; multislice's
 REPLICATED = "slice"  # the one replicated job: a replica is a slice
-
-
-def mount_of(text: str) -> tuple[str, str]:
-    source, colon, path = text.rpartition(":")
-    if not colon or not path.startswith("/") or not source:
-        raise InputError(f"--mount={text}: write SOURCE:/PATH, as gs://bucket:/mnt/runs")
-    return source, path
 
 
 def manifest(job: Job, part: tpus.Slice, args: argparse.Namespace) -> dict:
@@ -114,7 +108,7 @@ def _pod(job: Job, part: tpus.Slice, args: argparse.Namespace) -> dict:
     spec["volumes"] = volumes
     pod: dict[str, Any] = {"spec": spec}
     if fuse:
-        pod = {"metadata": {"annotations": {"gke-gcsfuse/volumes": "true"}}} | pod
+        pod = {"metadata": {"annotations": GKE_ANNOTATIONS}} | pod
     return pod
 
 
@@ -145,12 +139,9 @@ def _volumes(mount_flags: Sequence[str]) -> tuple[list[dict], list[dict], bool]:
     fuse = False
     for i, (source, path) in enumerate(map(mount_of, mount_flags)):
         volume: dict[str, Any] = {"name": f"mount-{i}"}
-        if source.startswith("gs://"):
+        if is_bucket(source):
             fuse = True
-            volume["csi"] = {
-                "driver": "gcsfuse.csi.storage.gke.io",
-                "volumeAttributes": {"bucketName": source.removeprefix("gs://").strip("/")},
-            }
+            volume["csi"] = gke_volume(source)
         else:
             volume["persistentVolumeClaim"] = {"claimName": source}
         volumes.append(volume)

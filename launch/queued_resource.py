@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from interaction.errors import InputError
 from launch import checks, clients, tpus
+from launch.buckets import INSTALL, is_bucket, mount_of, vm_command
 from launch.job import (
     ENTRY,
     Job,
@@ -26,8 +27,9 @@ from launch.job import (
 from launch.templates import fill
 
 EXAMPLE = """  python -m launch render --target=queued-resource --topology=v5e:4x4 --spot \\
-      --zone=us-west4-a --name=mini --image=IMAGE -- python -m interaction.train \\
-      --config=configs/mini.py --workdir=gs://BUCKET/mini --distributed"""
+      --zone=us-west4-a --name=mini --image=IMAGE --mount=gs://bucket:/gcs/bucket -- \\
+      python -m interaction.train --config=configs/mini.py \\
+      --workdir=/gcs/bucket/mini --distributed"""
 
 GROUP = "compute tpus queued-resources"
 
@@ -46,6 +48,13 @@ def flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--image", help="container image with the code and jax[tpu], run by docker")
     add("--setup", help="without --image: shell commands that bring code and packages")
+    add(
+        "--mount",
+        action="append",
+        default=[],
+        metavar="gs://BUCKET:PATH",
+        help="a bucket that every VM mounts there, by Cloud Storage FUSE",
+    )
     add(
         "--mounted",
         action="append",
@@ -78,9 +87,21 @@ def prepare(args: argparse.Namespace, command: Sequence[str]) -> tuple[Job, tpus
                 f"--secret={name}=…: not a Secret Manager id; make one by gcloud secrets "
                 "create ID --data-file=- and give its ID"
             )
-    check_workdir(command, args.mounted, "--mounted=PATH, if --setup mounts it")
+    paths = [path for _, path in buckets_of(args)]
+    check_workdir(command, [*paths, *args.mounted], "--mount=gs://BUCKET:PATH")
     check_distributed(command, part.hosts(gke=False) * args.slices)
     return job, part
+
+
+def buckets_of(args: argparse.Namespace) -> list[tuple[str, str]]:
+    mounts = [mount_of(text) for text in args.mount]
+    for source, path in mounts:
+        if not is_bucket(source):
+            raise InputError(
+                f"--mount={source}:{path}: TPU VMs mount buckets, gs://BUCKET:PATH; mount "
+                "other storage in --setup and name it by --mounted=PATH"
+            )
+    return mounts
 
 
 def gcloud(verb: str, args: argparse.Namespace, *words: str, alpha: bool = False) -> str:
@@ -107,7 +128,7 @@ def create(job: Job, part: tpus.Slice, args: argparse.Namespace) -> str:
     words += [f"--{flag}" for flag in ("spot", "reserved") if getattr(args, flag)]
     if args.service_account:
         words.append(f"--service-account={args.service_account}")
-    if job.secrets:
+    if job.secrets or args.mount:
         words.append("--scopes=https://www.googleapis.com/auth/cloud-platform")
     return gcloud("create", args, *words, alpha=not part.usual)
 
@@ -118,6 +139,11 @@ def on_each_host(job: Job, args: argparse.Namespace) -> str:
     for name, secret in job.secrets.items():
         reading = f"gcloud secrets versions access latest --secret={secret}"
         lines += [f'{name}="$({reading})"', f"export {name}"]
+    buckets = buckets_of(args)
+    if buckets:
+        lines.append(INSTALL)
+    lines += [vm_command(source, path) for source, path in buckets]
+    paths = [*(path for _, path in buckets), *args.mounted]
     run = ["sh", "-c", ENTRY, "entry", *job.command]
     if args.image:
         given = [f"--env={n}={v}" for n, v in job.env.items()]
@@ -125,7 +151,9 @@ def on_each_host(job: Job, args: argparse.Namespace) -> str:
         docker = [
             "sudo", *([f"--preserve-env={','.join(job.secrets)}"] if job.secrets else []),
             "docker", "run", "--rm", "--privileged", "--network=host", "--shm-size=16g",
-            f"--name={job.name}", *given, args.image,
+            f"--name={job.name}", *given,
+            *(f"--volume={path}:{path}" for path in paths),
+            args.image,
         ]  # fmt: skip
         registry = args.image.partition("/")[0]
         if registry.endswith(("docker.pkg.dev", "gcr.io")):  # root's docker asks gcloud

@@ -11,8 +11,10 @@ import yaml
 from interaction.errors import InputError
 from launch import checks
 
-RUN = ("--", "python", "-m", "interaction.train", "--workdir=gs://b/x", "--distributed")
-FLAGS = ("--target=gke", "--topology=v5p:8x8x8", "--name=tml", "--image=IMAGE")
+RUN = ("--", "python", "-m", "interaction.train", "--workdir=/gcs/ours/x", "--distributed")
+OTHER = ("--", "python", "x.py")
+BARE = ("--target=gke", "--topology=v5p:8x8x8", "--name=tml", "--image=IMAGE")
+FLAGS = (*BARE, "--mount=gs://ours:/gcs/ours")
 
 
 @pytest.fixture
@@ -112,10 +114,29 @@ def test_other_clients_get_the_same_job(launch):
         ("xpk", "--tpu-type=v5p-8x8x8"),
         ("gcluster", "--topology=8x8x8"),
     ):
-        said = launch("render", *FLAGS, f"--via={client}", "--slices=2", *where, *RUN)
+        said = launch("render", *BARE, f"--via={client}", "--slices=2", *where, *OTHER)
         words = shlex.split(said.out.replace("\\\n", " "))
         assert words[0] == client and {shape, "--num-slices=2"} <= set(words)
-        assert f"--command={shlex.join(RUN[1:])}" in words
+        assert "--command=python x.py" in words
+        assert f"# The same by {client}" in launch("render", *BARE, *OTHER).out
+
+
+def test_other_clients_mount_nothing(launch, refused):
+    where = ("--cluster=c", "--project=p", "--zone=z")
+    for client in ("xpk", "gcluster"):
+        assert "--mount" in refused("render", *FLAGS, f"--via={client}", *where, *RUN)
+        assert "own disk" in refused("render", *BARE, f"--via={client}", *where, *RUN)
+        assert f"# Not by {client}" in launch("render", *FLAGS, *RUN).out
+
+
+def test_a_bucket_is_mounted_for_several_hosts(jobset):
+    """Where each host would keep to what it has once seen, none finds what others write."""
+    manifest = jobset(*RUN)
+    csi = pod_of(manifest)["volumes"][-1]["csi"]["volumeAttributes"]
+    assert csi["bucketName"] == "ours" and csi["hostNetworkPodKSA"] == "true"
+    assert "metadata-cache:ttl-secs:0" in csi["mountOptions"].split(",")
+    annotations = spec_of(manifest)["template"]["metadata"]["annotations"]
+    assert annotations["gke-gcsfuse/volumes"] == "true"
 
 
 @pytest.mark.parametrize(
@@ -123,8 +144,7 @@ def test_other_clients_get_the_same_job(launch):
     [
         (("--slices=0",), "1 or more"),
         (("--topology=v5p:2x2x1", "--slices=2"), "several hosts"),
-        (("--via=xpk",), "--cluster"),
-        (("--via=xpk", "--cluster=c", "--project=p", "--zone=z", "--spot"), "--spot"),
+        (("--mount=gs://ours/runs:/gcs/ours",), "whole bucket"),
         (("--mount=claim",), "SOURCE:/PATH"),
         (("--name=Tml",), "a-z"),
         (("--name=tml-",), "a-z"),
@@ -137,9 +157,12 @@ def test_refusals(refused, words, says):
     assert says in refused("render", *FLAGS, *words, *RUN)
 
 
-def test_gcluster_takes_short_names_only(refused):
-    where = ("--via=gcluster", "--cluster=c", "--project=p", "--zone=z")
-    line = refused("render", *FLAGS, *where, f"--name={'n' * 30}", *RUN)
+def test_refusals_of_other_clients(refused):
+    where = ("--cluster=c", "--project=p", "--zone=z")
+    assert "--cluster" in refused("render", *BARE, "--via=xpk", *OTHER)
+    assert "--spot" in refused("render", *BARE, "--via=xpk", *where, "--spot", *OTHER)
+    name = f"--name={'n' * 30}"
+    line = refused("render", *BARE, "--via=gcluster", *where, name, *OTHER)
     assert "28 characters" in line
 
 

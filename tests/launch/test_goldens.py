@@ -15,14 +15,16 @@ HERE = Path(__file__).parent
 
 TRAIN = (
     "python", "-m", "interaction.train", "--config=configs/tml_interaction_small.py",
-    "--workdir=gs://bucket/tml", "--distributed",
+    "--workdir=/gcs/bucket/tml", "--distributed",
 )  # fmt: skip
+MOUNT = "--mount=gs://bucket:/gcs/bucket"
+BENCH = ("python", "-m", "interaction.bench", "--config=configs/tml_interaction_small.py")
 SMALL = ("python", "-m", "interaction.train", "--config=configs/mini.py", "--distributed")
 
 CASES = {
     "gke.yaml": (
         "--target=gke", "--topology=v5p:8x8x8", "--slices=2", "--name=tml", "--image=IMAGE",
-        "--", *TRAIN,
+        MOUNT, "--", *TRAIN,
     ),
     "gke_all.yaml": (
         "--target=gke", "--topology=v6e:4x4", "--name=mini", "--image=IMAGE", "--spot",
@@ -34,17 +36,16 @@ CASES = {
     ),
     "gcluster.txt": (
         "--target=gke", "--via=gcluster", "--topology=tpu7x:4x4x8", "--name=tml",
-        "--image=IMAGE", "--cluster=c", "--project=p", "--zone=us-central1-c", "--", *TRAIN,
+        "--image=IMAGE", "--cluster=c", "--project=p", "--zone=us-central1-c", "--", *BENCH,
     ),
     "xpk.txt": (
         "--target=gke", "--via=xpk", "--topology=v5p:4x4x4", "--name=tml",
-        "--image=IMAGE", "--cluster=c", "--project=p", "--zone=us-east5-a", "--", *TRAIN,
+        "--image=IMAGE", "--cluster=c", "--project=p", "--zone=us-east5-a", "--", *BENCH,
     ),
     "queued_resource.sh": (
         "--target=queued-resource", "--topology=v5e:4x4", "--zone=us-west4-a", "--spot",
         "--name=mini", "--image=us-docker.pkg.dev/p/r/image:1", "--secret=HF_TOKEN=hub",
-        "--", *SMALL,
-        "--workdir=gs://bucket/mini",
+        MOUNT, "--", *SMALL, "--workdir=/gcs/bucket/mini",
     ),
     "queued_resource_multislice.sh": (
         "--target=queued-resource", "--topology=v5p:4x4x4", "--slices=2",

@@ -77,6 +77,22 @@ def test_environment_is_checked(refused, words, says):
     assert says in refused("render", *FLAGS, *words, "--", "true")
 
 
+@pytest.mark.parametrize("target", ["gke", "slurm", "queued-resource", "local"])
+def test_training_takes_no_buckets_address(refused, target):
+    flags = {
+        "gke": FLAGS,
+        "slurm": ("--target=slurm", "--time=1:00:00", "--name=mini"),
+        "queued-resource": (
+            "--target=queued-resource", "--topology=v6e:2x2", "--zone=z", "--name=mini",
+            "--image=IMAGE",
+        ),
+        "local": ("--target=local", "--hosts=1"),
+    }[target]  # fmt: skip
+    train = ("python", "-m", "interaction.train", "--workdir=gs://b/x", "--distributed")
+    line = refused("render", *flags, "--", *train)
+    assert "gs://b/x: is no directory" in line and "/gcs/b/x" in line
+
+
 def test_libtpu_flags_are_for_tpus(refused):
     flags = ("--target=slurm", "--time=1:00:00", "--name=mini")
     line = refused("render", *flags, "--env=LIBTPU_INIT_ARGS=--xla_tpu_x", "--", "true")

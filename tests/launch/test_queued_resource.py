@@ -15,7 +15,13 @@ from interaction.errors import InputError
 from launch import checks
 
 FLAGS = ("--target=queued-resource", "--topology=v5e:4x4", "--zone=z", "--name=mini")
-RUN = ("--", "python", "-m", "interaction.train", "--workdir=gs://b/x", "--distributed")
+MOUNT = "--mount=gs://ours:/gcs/ours"
+RUN = (
+    MOUNT, "--", "python", "-m", "interaction.train", "--workdir=/gcs/ours/x",
+    "--distributed",
+)  # fmt: skip
+
+TELLS = 'echo "$*" >&2'
 
 # Answers by state; a job's fate is the next of FATES: done, failed, or lost (preempted).
 GCLOUD = f"""#!{sys.executable}
@@ -113,12 +119,21 @@ def test_a_failing_network_makes_no_second_request(cloud):
     assert cloud(["done"], network_fails=2) == (0, ["create", "ssh", "delete"])
 
 
+def test_buckets_reach_the_container(launch):
+    said = launch("render", *FLAGS, "--image=IMAGE", "--mounted=/mnt/x", *RUN)
+    job = said.out.partition("<<'JOB' || true\n")[2].partition("\nJOB\n")[0]
+    mounts, docker = job.index("sudo gcsfuse"), job.index("docker run")
+    assert mounts < docker and "--metadata-cache-ttl-secs=0" in job
+    assert "--volume=/gcs/ours:/gcs/ours --volume=/mnt/x:/mnt/x IMAGE" in job
+    assert "auth/cloud-platform" in said.out
+
+
 @pytest.mark.skipif(shutil.which("sh") is None, reason="no POSIX shell")
 def test_what_a_host_runs(launch, tmp_path):
     """The part behind --setup, run here as a TPU VM would."""
     show = "import os, sys; print(os.environ['A'], os.environ['HF_TOKEN'], sys.argv[1:])"
     command = (sys.executable, "-c", show, "it's", "two words")
-    flags = ("--setup=B=1; cd /", "--env=A=x y", "--secret=HF_TOKEN=hub")
+    flags = ("--setup=B=1; cd /", "--env=A=x y", "--secret=HF_TOKEN=hub", MOUNT)
     said = launch("render", *FLAGS, *flags, "--", *command)
     job = said.out.partition("<<'JOB' || true\n")[2].partition("\nJOB\n")[0]
     program = tmp_path / "gcloud"
@@ -126,9 +141,15 @@ def test_what_a_host_runs(launch, tmp_path):
         '#!/bin/sh\necho "$*" | grep -q -- "access latest --secret=hub" && echo s\n'
     )
     program.chmod(0o755)
+    for name, does in (("gcsfuse", "exit 1"), ("mountpoint", "exit 1"), ("sudo", TELLS)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
     env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", job], env=env, capture_output=True, text=True)
     assert done.stdout == "x y s [\"it's\", 'two words']\n", done.stderr
+    made, mounted = done.stderr.splitlines()
+    assert made == "mkdir -p /gcs/ours" and mounted.startswith("gcsfuse --implicit-dirs")
+    assert mounted.endswith(" ours /gcs/ours")
 
 
 def test_a_shape_that_the_name_does_not_give(launch):
@@ -147,6 +168,8 @@ def test_a_shape_that_the_name_does_not_give(launch):
         (("--setup=pip install x",), "give one"),
         (("--spot", "--reserved"), "--spot"),
         (("--slices=0",), "1 or more"),
+        (("--mount=claim:/mnt/x",), "--mounted=PATH"),
+        (("--mount=gs://ours/runs:/gcs/ours",), "whole bucket"),
         (("--secret=HF_TOKEN=a:b",), "gcloud secrets create"),
     ],
 )

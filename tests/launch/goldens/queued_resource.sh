@@ -23,9 +23,17 @@ IFS= read -r -d '' job <<'JOB' || true
 set -e
 HF_TOKEN="$(gcloud secrets versions access latest --secret=hub)"
 export HF_TOKEN
+if ! command -v gcsfuse >/dev/null; then
+  keys=/usr/share/keyrings/cloud.google.asc url=https://packages.cloud.google.com/apt
+  curl -fsS "$url/doc/apt-key.gpg" | sudo tee "$keys" >/dev/null
+  echo "deb [signed-by=$keys] $url gcsfuse-$(lsb_release -cs) main" |
+    sudo tee /etc/apt/sources.list.d/gcsfuse.list >/dev/null
+  sudo apt-get -qq update && sudo apt-get -qq install gcsfuse
+fi
+mountpoint -q /gcs/bucket || { sudo mkdir -p /gcs/bucket; sudo gcsfuse --implicit-dirs --metadata-cache-ttl-secs=0 --metadata-cache-negative-ttl-secs=0 --rename-dir-limit=200000 -o allow_other --dir-mode=777 --file-mode=666 bucket /gcs/bucket; }
 sudo gcloud auth configure-docker us-docker.pkg.dev --quiet
 sudo docker rm --force mini >/dev/null 2>&1 || true
-sudo --preserve-env=HF_TOKEN docker run --rm --privileged --network=host --shm-size=16g --name=mini --env=JAX_PLATFORMS=tpu,cpu --env=TPU_STDERR_LOG_LEVEL=0 --env=TPU_MIN_LOG_LEVEL=0 --env=TF_CPP_MIN_LOG_LEVEL=0 --env=JAX_COMPILATION_CACHE_DIR=gs://bucket/mini/compilation_cache --env=HF_TOKEN us-docker.pkg.dev/p/r/image:1 sh -c '# Run "$@"; what ends well after it was told to stop is not finished, and says so.
+sudo --preserve-env=HF_TOKEN docker run --rm --privileged --network=host --shm-size=16g --name=mini --env=JAX_PLATFORMS=tpu,cpu --env=TPU_STDERR_LOG_LEVEL=0 --env=TPU_MIN_LOG_LEVEL=0 --env=TF_CPP_MIN_LOG_LEVEL=0 --env=JAX_COMPILATION_CACHE_DIR=/gcs/bucket/mini/compilation_cache --env=HF_TOKEN --volume=/gcs/bucket:/gcs/bucket us-docker.pkg.dev/p/r/image:1 sh -c '# Run "$@"; what ends well after it was told to stop is not finished, and says so.
 stopped=
 child=
 stop() {
@@ -46,7 +54,7 @@ if [ -n "$stopped" ] && [ "$code" -eq 0 ]; then
   code=143
 fi
 exit "$code"
-' entry python -m interaction.train --config=configs/mini.py --distributed --workdir=gs://bucket/mini
+' entry python -m interaction.train --config=configs/mini.py --distributed --workdir=/gcs/bucket/mini
 JOB
 
 until_active() {

@@ -25,6 +25,7 @@ export JAX_PLATFORMS=tpu,cpu
 export TPU_STDERR_LOG_LEVEL=0
 export TPU_MIN_LOG_LEVEL=0
 export TF_CPP_MIN_LOG_LEVEL=0
+export JAX_COMPILATION_CACHE_DIR=/mnt/runs/tml/compilation_cache
 git clone https://example.com/interaction && cd interaction && pip install -e '.[tpu]'
 sh -c '# Run "$@"; what ends well after it was told to stop is not finished, and says so.
 stopped=
