@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import jax
+
+from interaction.pod import QUICK
+
+T = TypeVar("T")
 
 
 def used(program: jax.stages.Compiled) -> dict[str, int]:
@@ -16,3 +24,24 @@ def used(program: jax.stages.Compiled) -> dict[str, int]:
         "temporaries": m.temp_size_in_bytes,
         "replaced": m.alias_size_in_bytes,
     }
+
+
+def compiled(compile_: Callable[[dict[str, Any] | None], T]) -> T | float:
+    """The program, made with the compiler's least effort, or with more where it does not
+    fit so (least effort reuses less memory); else the bytes that it would have needed."""
+    need = 0.0
+    for options in (QUICK, None):
+        try:
+            return compile_(options)
+        except jax.errors.JaxRuntimeError as error:
+            need = _overflow(error)
+    return need
+
+
+def _overflow(error: Exception) -> float:
+    """Bytes that a program would have needed, from the compiler's refusal."""
+    text = str(error)
+    match = re.search(r"Used ([\d.]+)([KMGT]) of", text)
+    if "RESOURCE_EXHAUSTED" not in text or not match:
+        raise error
+    return float(match[1]) * 2 ** {"K": 10, "M": 20, "G": 30, "T": 40}[match[2]]

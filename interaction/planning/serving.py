@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-
 from interaction import pod
 from interaction.chips import chip_of
 from interaction.config import ModelConfig
 from interaction.grammar import AUDIO_PER_TURN
 from interaction.parallel.mesh import row_devices
 from interaction.parallel.placement import held_bytes
-from interaction.planning.fit import used
+from interaction.planning.fit import compiled, used
 from interaction.planning.flops import forward_flops
 from interaction.planning.roofline import Roofline, roofline
 from interaction.planning.traffic import traffic
@@ -40,12 +38,9 @@ def plan_serving(
     need: float = sum(held.values())
     if need > budget:
         return found | {"fits": False, "needs_bytes": need}
-    try:
-        programs = pod.compile_turn(cfg, mesh, slots, given, pod.QUICK)
-    except jax.errors.JaxRuntimeError as error:
-        from interaction.planning.training import overflow
-
-        return found | {"fits": False, "needs_bytes": overflow(error)}
+    programs = compiled(lambda how: pod.compile_turn(cfg, mesh, slots, given, how))
+    if isinstance(programs, float):
+        return found | {"fits": False, "needs_bytes": programs}
     memory = {name: used(program) for name, program in programs.items()}
     lines, links = {}, {}
     for name, program in programs.items():

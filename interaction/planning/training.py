@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
-
-import jax
 
 from interaction import pod
 from interaction.chips import GIB, Chip, chip_of
@@ -14,7 +11,7 @@ from interaction.config import ModelConfig
 from interaction.grammar import AUDIO_PER_TURN
 from interaction.parallel.mesh import row_devices
 from interaction.parallel.placement import held_bytes
-from interaction.planning.fit import used
+from interaction.planning.fit import compiled, used
 from interaction.planning.flops import forward_flops, muon_flops, training_flops
 from interaction.planning.roofline import Roofline, roofline
 from interaction.planning.traffic import Sent, traffic
@@ -41,10 +38,9 @@ def plan_training(
     need: float = sum(held.values())
     if need > budget:
         return found | {"fits": False, "needs_bytes": need}
-    try:
-        program = pod.compile_training(config, cfg, mesh, given, pod.QUICK)
-    except jax.errors.JaxRuntimeError as error:
-        return found | {"fits": False, "needs_bytes": overflow(error)}
+    program = compiled(lambda how: pod.compile_training(config, cfg, mesh, given, how))
+    if isinstance(program, float):
+        return found | {"fits": False, "needs_bytes": program}
     memory = used(program)
     need = sum(memory[name] for name in ("arguments", "results", "temporaries"))
     sent = traffic(program.as_text() or "", mesh, chip)
@@ -64,15 +60,6 @@ def plan_training(
         "roofline": line._asdict() | {"limit": line.limit()},
         "projected": projected(config, chip, line, flops["needed"], mesh.size),
     }
-
-
-def overflow(error: Exception) -> float:
-    """Bytes that a program would have needed, from the compiler's refusal."""
-    text = str(error)
-    match = re.search(r"Used ([\d.]+)([KMGT]) of", text)
-    if "RESOURCE_EXHAUSTED" not in text or not match:
-        raise error
-    return float(match[1]) * 2 ** {"K": 10, "M": 20, "G": 30, "T": 40}[match[2]]
 
 
 def step_flops(config: Any, cfg: ModelConfig, sizes: Mapping[str, int]) -> dict[str, Any]:

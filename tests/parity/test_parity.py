@@ -32,7 +32,7 @@ def tool(tmp_path: Path, *extra: str) -> tuple[int, list[dict]]:
     command = [sys.executable, "-m", "interaction.parity", "--config=tests/tiny.py"]
     small = ["--config.model.layers=2", "--config.model.global_layers=(1,)"]
     done = subprocess.run(
-        [*command, *small, f"--report={path}", "--slots=8", "--turns=16", *extra],
+        [*command, *small, f"--report={path}", "--slots=4", "--turns=8", *extra],
         cwd=ROOT,
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
         capture_output=True,
@@ -59,7 +59,7 @@ def test_no_bit_differs(tmp_path):
 
 def test_fast_numerics_fail(tmp_path):
     code, rows = tool(
-        tmp_path, "--dtype", "float32", "--numerics=fast", "--levels", "L0", "L1", "L2",
+        tmp_path, "--dtype", "float32", "--numerics=fast", "--levels", "L0", "L2",
     )  # fmt: skip
     red = {row["level"] for row in rows if row["differing"]}
     assert code == 1

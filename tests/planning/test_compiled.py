@@ -1,4 +1,4 @@
-"""Programs compiled for TPUs that are not here: plans as they were, and what they divide."""
+"""Programs compiled for TPUs that are not here: as planned, and what they divide."""
 
 from __future__ import annotations
 
