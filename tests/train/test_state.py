@@ -30,8 +30,9 @@ from interaction.train.state import create, described_state
 
 small = ["layers=2", "global_layers=(1,)", "dense_layers=()"]
 config = load("tests/tiny.py", [f"--config.model.{item}" for item in small])
-cfg, tx = ModelConfig.from_mapping(config.model.to_dict()), optimiser(config.train)
+cfg = ModelConfig.from_mapping(config.model.to_dict())
 mesh = make_mesh(fsdp=2, expert=2, tensor=2)
+tx = optimiser(config.train, cfg, mesh)
 
 def differing(one, many):
     assert jax.tree.structure(one) == jax.tree.structure(many)
