@@ -32,7 +32,7 @@ def tool(tmp_path: Path, *extra: str) -> tuple[int, list[dict]]:
     command = [sys.executable, "-m", "interaction.parity", "--config=tests/tiny.py"]
     small = ["--config.model.layers=2", "--config.model.global_layers=(1,)"]
     done = subprocess.run(
-        [*command, *small, f"--report={path}", "--slots=4", "--turns=8", *extra],
+        [*command, *small, f"--report={path}", "--slots=8", "--turns=16", *extra],
         cwd=ROOT,
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
         capture_output=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 
 import jax
@@ -12,7 +13,7 @@ import pytest
 
 from interaction import pod
 from interaction.config import ModelConfig
-from interaction.hlo import operations, sizes
+from interaction.hlo import operations
 from interaction.parallel.mesh import mesh_sizes
 from interaction.parallel.placement import held_bytes
 from interaction.planning.fit import used
@@ -68,13 +69,22 @@ def test_the_plan_is_what_it_was(nano):
     assert now["step_s"] == pytest.approx(then["step_s"], rel=0.1)
 
 
+def stacks(text, cfg):
+    """Experts' matrices in the results of all gathers: how many in each."""
+    matrix = {(cfg.width, cfg.expert_width), (cfg.expert_width, cfg.width)}
+    for op in operations(text):
+        if op.kind.startswith("all-gather"):
+            for dims in re.findall(r"\[([\d,]+)\]", op.result):
+                shape = tuple(int(n) for n in dims.split(","))
+                if shape[-2:] in matrix:
+                    yield math.prod(shape[:-2])
+
+
 def test_no_stack_of_experts_is_gathered_and_rows_are_exchanged(nano):
+    """A device's own experts are, over `fsdp`: two of eight."""
     _, found, text, cfg = nano
-    stack = cfg.experts * cfg.width * cfg.expert_width * 4
-    gathers = [op for op in operations(text) if op.kind.startswith("all-gather")]
-    assert gathers
-    for op in gathers:
-        assert max(sizes(op.result)) < stack, op.line
+    assert cfg.experts // 4 in stacks(text, cfg)
+    assert max(stacks(text, cfg)) < cfg.experts
     exchanged = [one for one in found["sent"] if one["kind"].endswith("all-to-all")]
     assert {one["axis"] for one in exchanged} >= {"expert"}
 
@@ -82,7 +92,8 @@ def test_no_stack_of_experts_is_gathered_and_rows_are_exchanged(nano):
 def test_no_chip_has_what_another_has_of_the_optimiser(nano):
     _, found, _, _ = nano
     held = found["held_bytes"]
-    assert found["memory_bytes"]["arguments"] < 1.1 * sum(held.values())
+    # Small arrays are filled up to a TPU's tiles; seven copies more would show.
+    assert found["memory_bytes"]["arguments"] < 1.5 * sum(held.values())
     config, cfg = loaded(TML)
     sizes_ = config.train.mesh.to_dict()
     mesh = pod.pod_mesh("v5p:8x8x8", sizes_)
