@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,6 +11,20 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Session"]
+
+
+def _accelerators() -> bool:
+    """Whether a TPU (a PCI device of Google's) or a GPU's driver is here."""
+    vendors = Path("/sys/bus/pci/devices").glob("*/vendor")
+    return any(Path(driver).exists() for driver in ("/dev/nvidiactl", "/dev/kfd")) or any(
+        vendor.read_text().strip() == "0x1ae0" for vendor in vendors
+    )
+
+
+# libtpu is installed everywhere, to compile for TPUs; asked for devices where there are
+# none, it writes five lines of errors. JAX reads the variable when it is first imported.
+if not _accelerators():
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 
 def __getattr__(name: str):
