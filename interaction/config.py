@@ -207,16 +207,12 @@ class ModelConfig:
         """`stacks[segment][run]`: numbers of the layers in a run's stack."""
         out, first = [], 0
         for segment in self.segments:
-            counts = [run.length for run in segment.runs]
-            begins = [first + sum(counts[:i]) for i in range(len(counts))]
-            starts = [sum(counts) * r for r in range(segment.repeats)]
-            out.append(
-                tuple(
-                    tuple(begin + start + i for start in starts for i in range(count))
-                    for begin, count in zip(begins, counts, strict=True)
-                )
-            )
-            first += sum(counts) * segment.repeats
+            stacks: list[list[int]] = [[] for _ in segment.runs]
+            for _ in range(segment.repeats):
+                for stack, run in zip(stacks, segment.runs, strict=True):
+                    stack += range(first, first + run.length)
+                    first += run.length
+            out.append(tuple(map(tuple, stacks)))
         return tuple(out)
 
     @property

@@ -172,9 +172,7 @@ def check_workdir(command: Sequence[str], mounts: Sequence[str], mend: str) -> N
     """Every host writes its part of a checkpoint: a disk of its own loses the others',
     and ends with the machine. mounts: directories that all hosts share."""
     workdir = workdir_of(command)
-    if workdir is None:
-        return
-    if "://" in workdir:  # of a program that takes it
+    if workdir is None or "://" in workdir:  # an address: of a program that takes it
         return
     if any(Path(mount) == Path(workdir) or Path(mount) in Path(workdir).parents
            for mount in mounts):  # fmt: skip

@@ -19,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from interaction import ops
 from interaction.config import ModelConfig
 from interaction.errors import InputError
+from interaction.ops.groups import round_up
 from interaction.ops.rows import matmul, rms_norm
 from interaction.params import Params, Spec, fan_in, ones
 
@@ -95,7 +96,7 @@ def specs(cfg: ModelConfig) -> dict[str, Spec]:
 
 def _lanes(n: int) -> int:
     """Patches, filled up to whole rows of a TPU's registers where there are many."""
-    return n if n < 128 else -(-n // 128) * 128
+    return n if n < 128 else round_up(n, 128)
 
 
 def hmlp(params: Params, cfg: ModelConfig, pixels: jax.Array) -> jax.Array:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from interaction import pod
-from interaction.chips import GIB, Chip, chip_of
+from interaction.chips import Chip, chip_of
 from interaction.config import ModelConfig
 from interaction.grammar import AUDIO_PER_TURN
 from interaction.parallel.mesh import row_devices
@@ -125,10 +125,6 @@ _CUBES = (("2x2x1", 4), ("2x2x2", 8), ("2x2x4", 16), ("2x4x4", 32), ("4x4x4", 64
           ("8x16x16", 2048))  # fmt: skip
 SLICES = {"v5e": _FLAT, "v6e": _FLAT, "v5p": _CUBES, "tpu7x": _CUBES}
 """Slices that the makers offer, with their chips, smallest first."""
-
-
-def gib(n: float) -> str:
-    return f"{n / GIB:.1f} GiB"
 
 
 __all__ = ["Sent", "nearest", "plan_training", "projected", "step_flops"]

@@ -10,8 +10,6 @@ and one back: devices that hold parts of a stack of matrices swap them for whole
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -19,9 +17,10 @@ from jax.sharding import Mesh
 
 from interaction import model, ops
 from interaction.config import ModelConfig
-from interaction.parallel.collectives import size
+from interaction.parallel.collectives import size, total
 from interaction.parallel.mesh import TABLE
-from interaction.parallel.placement import of_params, over
+from interaction.parallel.placement import over
+from interaction.parallel.sharding import partition
 from interaction.params import Spec, flatten
 from interaction.rounding import rounded
 
@@ -70,9 +69,7 @@ def _directions(o: ops.Ops, spec: Spec, x: jax.Array) -> jax.Array:
         for axis in TABLE[spec.axes[dim - 3]]
         if size(axis) > 1
     ]
-    devices = 1
-    for _, axis in divided:
-        devices *= size(axis)
+    devices = total(tuple(axis for _, axis in divided))
     stack = jnp.pad(stack, ((0, -count % devices), (0, 0), (0, 0)))
     for dim, axis in divided:
         stack = lax.all_to_all(stack, axis, 0, dim, tiled=True)
@@ -89,7 +86,7 @@ def directions(
     """Of matrices by dotted name, where the parameters are, in float32. They are exchanged
     and made orthogonal in the model's dtype."""
     o, specs = ops.of(cfg), flatten(model.specs(cfg))
-    at: Any = {n: flatten(of_params(cfg, mesh))[n] for n in momenta} if mesh else None
+    at = {n: partition(n, specs[n], mesh) for n in momenta} if mesh else None
 
     def run(mine: dict[str, jax.Array]) -> dict[str, jax.Array]:
         return {n: _directions(o, specs[n], o.cast(x, cfg.dtype)) for n, x in mine.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -64,7 +65,9 @@ def optimiser(
     none = optax.MaskedNode()
 
     def by_name(f: Callable[..., Any], *trees: Any) -> Any:
-        return jax.tree_util.tree_map_with_path(lambda at, *x: f(_dotted(at), *x), *trees)
+        """f(name, ...) of every leaf, named as `flatten` names it."""
+        name = functools.partial(jax.tree_util.keystr, simple=True, separator=".")
+        return jax.tree_util.tree_map_with_path(lambda at, *x: f(name(at), *x), *trees)
 
     def init(params: Any) -> optax.ScaleByAdamState:
         zeros = lambda name, p: jnp.zeros(p.shape, kept)  # noqa: E731
@@ -101,9 +104,3 @@ def optimiser(
         return updates, optax.ScaleByAdamState(count, mu, nu)
 
     return optax.GradientTransformation(init, update)
-
-
-def _dotted(path: Any) -> str:
-    """A path in a tree, as `flatten` writes it."""
-    keys = (getattr(key, "key", getattr(key, "idx", None)) for key in path)
-    return ".".join(str(key) for key in keys)

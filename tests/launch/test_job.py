@@ -13,6 +13,15 @@ import pytest
 from launch.job import ENTRY, PLATFORM
 
 FLAGS = ("--target=gke", "--topology=v6e:2x2", "--name=mini", "--image=IMAGE")
+TARGETS = {
+    "gke": FLAGS,
+    "slurm": ("--target=slurm", "--time=1:00:00", "--name=mini"),
+    "queued-resource": (
+        "--target=queued-resource", "--topology=v6e:2x2", "--zone=z", "--name=mini",
+        "--image=IMAGE",
+    ),
+    "local": ("--target=local", "--hosts=1"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -26,18 +35,9 @@ FLAGS = ("--target=gke", "--topology=v6e:2x2", "--name=mini", "--image=IMAGE")
         "AWS_SECRET_ID",
     ],
 )
-@pytest.mark.parametrize("target", ["gke", "slurm", "queued-resource", "local"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_secrets_are_not_rendered(refused, target, name):
-    flags = {
-        "gke": FLAGS,
-        "slurm": ("--target=slurm", "--time=1:00:00", "--name=mini"),
-        "queued-resource": (
-            "--target=queued-resource", "--topology=v6e:2x2", "--zone=z", "--name=mini",
-            "--image=IMAGE",
-        ),
-        "local": ("--target=local",),
-    }[target]  # fmt: skip
-    line = refused("render", *flags, f"--env={name}=abcdef", "--", "true")
+    line = refused("render", *TARGETS[target], f"--env={name}=abcdef", "--", "true")
     assert f"--secret={name}=REFERENCE" in line and "abcdef" not in line
 
 
@@ -77,19 +77,10 @@ def test_environment_is_checked(refused, words, says):
     assert says in refused("render", *FLAGS, *words, "--", "true")
 
 
-@pytest.mark.parametrize("target", ["gke", "slurm", "queued-resource", "local"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_training_takes_no_buckets_address(refused, target):
-    flags = {
-        "gke": FLAGS,
-        "slurm": ("--target=slurm", "--time=1:00:00", "--name=mini"),
-        "queued-resource": (
-            "--target=queued-resource", "--topology=v6e:2x2", "--zone=z", "--name=mini",
-            "--image=IMAGE",
-        ),
-        "local": ("--target=local", "--hosts=1"),
-    }[target]  # fmt: skip
     train = ("python", "-m", "interaction.train", "--workdir=gs://b/x", "--distributed")
-    line = refused("render", *flags, "--", *train)
+    line = refused("render", *TARGETS[target], "--", *train)
     assert "gs://b/x: is no directory" in line and "/gcs/b/x" in line
 
 

@@ -14,7 +14,7 @@ import pytest
 from interaction import pod
 from interaction.config import ModelConfig
 from interaction.hlo import operations
-from interaction.parallel.mesh import mesh_sizes
+from interaction.parallel.mesh import AXES, mesh_sizes
 from interaction.parallel.placement import held_bytes
 from interaction.planning.fit import used
 from interaction.planning.training import plan_training
@@ -47,7 +47,7 @@ def nano():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pod, "compile_training", keep)
-        mesh = {axis: 1 for axis in ("data", "tensor")} | mesh_sizes(args["mesh"])
+        mesh = dict.fromkeys(AXES, 1) | mesh_sizes(args["mesh"])
         found = plan_training(config, cfg, args["topology"], 1, mesh)
     return golden, found, texts[0], cfg
 
