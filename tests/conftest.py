@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from interaction import model, package
 from interaction.config import ModelConfig
 from interaction.package import ASSETS
 from interaction.params import initialise
 from interaction.settings import load
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs(tmp_path_factory):
+    """Tests share their compiled programs: those of this process, of the other workers, and
+    of the processes that they start. Each run of the tests begins with none."""
+    directory = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        directory = directory.parent
+    settings = {
+        "jax_compilation_cache_dir": str(directory / "programs"),
+        # Small ones too: a new state is made by some thirty, of half a second each.
+        "jax_persistent_cache_min_compile_time_secs": 0,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name.upper(), str(value))
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()  # it looks for its directory once
+        yield
 
 
 @pytest.fixture(scope="session")
