@@ -45,6 +45,9 @@ def pod_devices(topology: str, slices: int = 1) -> list[Any]:
     """Of one or several slices such as `v5p:2x2x2`. Raises InputError."""
     # Nothing here touches a TPU: a program that does may run beside it.
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+    if os.environ.get("JAX_PLATFORMS") == "cpu":  # or it complains of having no TPU
+        os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+        os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5p-8")
     try:
         return list(
             topologies.get_topology_desc(

@@ -4,11 +4,16 @@ import os
 import subprocess
 import sys
 
+PROGRAM = """
+import interaction, jax
+from interaction import pod
+print(jax.default_backend(), len(pod.pod_devices("v5p:2x2x1")))
+"""
+
 
 def test_a_plain_machine_says_nothing_of_tpus():
     env = {k: v for k, v in os.environ.items() if k != "JAX_PLATFORMS"}
-    program = "import interaction, jax; print(jax.default_backend())"
     done = subprocess.run(
-        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() and not done.stderr
+    assert done.stdout.split() and not done.stderr

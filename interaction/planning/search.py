@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -26,6 +27,7 @@ from interaction.params import Spec, flatten
 from interaction.planning.roofline import Roofline
 from interaction.planning.serving import RUNS
 from interaction.planning.traffic import Torus
+from interaction.train import muon
 
 EXCHANGES = 5  # of experts' rows in a layer: there, back; there, gradients there, back
 
@@ -91,9 +93,13 @@ def ranked(
     return sorted(found, key=lambda c: (not c.fits, c.seconds))
 
 
-def _parts(cfg: ModelConfig, sizes: Mapping[str, int]) -> tuple[float, float, float, float]:
-    """Parameters on a device: as kept, of moments, of the layers when gathered over
-    `fsdp`, of the largest layer's."""
+def _parts(
+    train: Any, cfg: ModelConfig, sizes: Mapping[str, int]
+) -> tuple[float, float, float, float]:
+    """On a device: parameters as kept, bytes of their moments, parameters of the layers
+    when gathered over `fsdp`, of the largest layer's."""
+    first = jnp.dtype(train.get("moments_dtype", "float32")).itemsize
+    matrices = muon.names(cfg) if train.get("muon") else frozenset[str]()
     kept = moments = layers = 0.0
     each: dict[str, float] = {}
     for name, spec in flatten(model.specs(cfg)).items():
@@ -101,7 +107,8 @@ def _parts(cfg: ModelConfig, sizes: Mapping[str, int]) -> tuple[float, float, fl
         divided = _divided(spec)
         n /= math.prod(sizes[axis] for axis in divided)
         kept += n
-        moments += n if "expert" in divided else n / sizes["expert"]
+        each_has = first if name in matrices else first + 4  # second moments are float32
+        moments += each_has * (n if "expert" in divided else n / sizes["expert"])
         if name.startswith("layers"):
             whole = n * (sizes["fsdp"] if "fsdp" in divided else 1)
             layers += whole
@@ -124,7 +131,7 @@ def _training(config: Any, cfg: ModelConfig, chip: Chip, mesh: Mesh) -> Candidat
     from interaction.planning.training import projected, step_flops
 
     sizes, t = dict(mesh.shape), config.train
-    kept, moments, layers, largest = _parts(cfg, sizes)
+    kept, moments, layers, largest = _parts(t, cfg, sizes)
     positions = t.batch * config.data.positions / math.prod(sizes[a] for a in ROWS)
     passes = 2 if t.remat else 1
     pairs = positions * cfg.experts_per_token / sizes["tensor"] * SLACK
@@ -145,7 +152,7 @@ def _training(config: Any, cfg: ModelConfig, chip: Chip, mesh: Mesh) -> Candidat
     seconds = projected(config, chip, line, flops["needed"], mesh.size)["apart"]["step_s"]
     # Parameters, moments and gradients; a layer's weights twice and their gradients; what
     # layers keep; inside a layer, rows of experts in both directions.
-    total = 4 * (2 * kept + 2 * moments) + 8 * largest
+    total = 8 * kept + moments + 8 * largest
     total += positions * width * 2 * (2 * cfg.layers + 20) + pairs * width * 12
     budget = chip.hbm_bytes / chip.devices
     return Candidate(sizes, total, total < 0.95 * budget, seconds, line.limit())

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from interaction.config import ModelConfig
+from interaction.errors import InputError
 from interaction.params import flatten
 from interaction.rounding import rounded
 from interaction.train import muon
@@ -21,6 +22,9 @@ DECAYS = frozenset(
     "q k v r o router gate up down shared_gate shared_up shared_down unembed heard "
     "unembed_controls w0 w1 w2 w3 w4 w5 out voice in hidden previous time mod".split()
 )
+
+MOMENTS = ("float32", "bfloat16")
+"""What first moments may be kept in; second ones are of float32's range and precision."""
 
 
 def _decays(params) -> dict:
@@ -58,9 +62,12 @@ def optimiser(
     As `optax.adamw`, but for bits that do not depend on how a mesh divides the
     parameters: every operation is of one element alone (or of one whole matrix), nothing
     is divided twice (XLA simplifies that one way for a single device and another way for
-    several), and what is used more than once is rounded first.
+    several), and what is used more than once is rounded first. Raises InputError on
+    another dtype than `MOMENTS`.
     """
     rate, kept = schedule(train), train.get("moments_dtype", "float32")
+    if kept not in MOMENTS:
+        raise InputError(f"train.moments_dtype={kept}: one of {', '.join(MOMENTS)}")
     matrices = muon.names(cfg) if train.get("muon") else frozenset[str]()
     none = optax.MaskedNode()
 

@@ -7,15 +7,17 @@ import sys
 
 import pytest
 
-from interaction import plan
+from interaction import plan, pod
 from interaction.chips import CHIPS
 from interaction.config import ModelConfig
 from interaction.errors import InputError
+from interaction.parallel.placement import held_bytes
 from interaction.planning import search
 from interaction.planning.training import SLICES, nearest
 from interaction.settings import load
 
 TML = "configs/tml_interaction_small.py"
+NANO = "configs/nano.py"
 
 
 def run(monkeypatch, *args):
@@ -55,6 +57,17 @@ def test_legal_meshes_use_all_devices_and_divide_the_model():
         assert cfg.experts % (sizes["expert"] * sizes["tensor"]) == 0
         assert cfg.kv_heads % sizes["tensor"] == 0
     assert all(s["data"] % 2 == 0 for s in search.legal(cfg, 512, 2, rows=512))
+
+
+@pytest.mark.parametrize(("muon", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_moments_are_estimated_as_they_are_kept(muon, dtype):
+    config = load(NANO, [])
+    config.train.muon, config.train.moments_dtype = muon, dtype
+    cfg = ModelConfig.from_mapping(config.model.to_dict())
+    mesh = pod.pod_mesh("v5p:2x2x1", {"fsdp": 2, "expert": 2}, 1)
+    kept = held_bytes(pod.describe_training(config, cfg, mesh).state.opt)
+    _, moments, *_ = search._parts(config.train, cfg, dict(mesh.shape))
+    assert moments == pytest.approx(kept, rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", list(SLICES))

@@ -14,6 +14,7 @@ import pytest
 from optax.contrib import scale_by_muon
 
 from interaction import model, ops
+from interaction.errors import InputError
 from interaction.params import flatten, initialise
 from interaction.settings import load
 from interaction.train import muon
@@ -35,6 +36,13 @@ def test_a_matrix_becomes_what_optax_makes_of_it(tiny, shape):
     want = optax_orthogonal(x)
     np.testing.assert_allclose(got, want, atol=3e-5)
     assert 0.4 < np.linalg.svd(got, compute_uv=False).min()
+
+
+def test_moments_are_kept_in_dtypes_that_hold_them(tiny):
+    t = load(TINY).train
+    t.moments_dtype = "int8"
+    with pytest.raises(InputError, match="train.moments_dtype=int8: one of float32"):
+        optimiser(t, tiny, None)
 
 
 def test_matrices_take_muon_and_the_rest_adam(tiny):
@@ -73,6 +81,7 @@ from interaction.parallel.mesh import make_mesh, virtual_devices
 virtual_devices(8)
 from interaction.config import ModelConfig
 from interaction.parallel.placement import of_params, place
+from interaction.errors import InputError
 from interaction.params import flatten, initialise
 from interaction.settings import load
 from interaction import model
