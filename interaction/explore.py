@@ -20,6 +20,7 @@ import numpy as np
 from interaction import model, ops
 from interaction.blocks import TurnInput
 from interaction.config import LayerKind, ModelConfig
+from interaction.conversation import TURN_S, Output
 from interaction.data.dialogue import Dialogue
 from interaction.grammar import EMITTED, Kind
 from interaction.layers import attention, flow, moe
@@ -29,7 +30,7 @@ from interaction.ops.rows import rms_norm
 from interaction.params import Array, Params
 from interaction.record import turn_of
 from interaction.score import choices, chosen_logp, draws, noise
-from interaction.session import TURN_S, Output, Session
+from interaction.session import Session
 
 STREAMS: Mapping[str, tuple[Kind, ...]] = {
     "user's voice": (Kind.AUDIO_IN,),

@@ -12,18 +12,18 @@ class HeardWords:
 
     def __init__(self, nothing: int) -> None:
         self._nothing = nothing
-        self._token = nothing
-        self._evidence = 0.0
+        self.run: tuple[int, float] = nothing, 0.0  # the token, and its evidence so far
 
     def push(self, tokens: np.ndarray, probability: np.ndarray) -> list[tuple[int, int]]:
         """Labels of one turn, int [4] and float [4] -> runs that ended: (token, position
         in the turn at which the end was seen)."""
         ended = []
         for i, (token, p) in enumerate(zip(tokens.tolist(), probability, strict=True)):
-            if token == self._token:
-                self._evidence += float(p)
+            before, evidence = self.run
+            if token == before:
+                self.run = token, evidence + float(p)
                 continue
-            if self._token != self._nothing and self._evidence >= MIN_EVIDENCE:
-                ended.append((self._token, i))
-            self._token, self._evidence = token, float(p)
+            if before != self._nothing and evidence >= MIN_EVIDENCE:
+                ended.append((before, i))
+            self.run = token, float(p)
         return ended

@@ -32,6 +32,7 @@ from interaction.parallel.placement import (
     of_params,
 )
 from interaction.params import Params, abstract
+from interaction.state import State, empty_state, partitions
 from interaction.train.losses import loss_weights
 from interaction.train.optimiser import optimiser
 from interaction.train.state import TrainState, described_state, train_step
@@ -117,7 +118,7 @@ class Serving(NamedTuple):
 
     params: Params
     wave: Any
-    state: step.State
+    state: State
     block: Any
     live: jax.ShapeDtypeStruct
     warmth: jax.ShapeDtypeStruct
@@ -128,14 +129,14 @@ def describe_turn(cfg: ModelConfig, mesh: Mesh, slots: int) -> Serving:
     params = jax.eval_shape(lambda p: model.cast(p, cfg), abstract(model.specs(cfg)))
     seeds = np.zeros(slots, int)
     check_rows(mesh, slots)
-    state = jax.eval_shape(functools.partial(step.empty_state, cfg, slots, seeds))
+    state = jax.eval_shape(functools.partial(empty_state, cfg, slots, seeds))
     shape = (cfg.patches_per_frame, cfg.patch_frames, cfg.patch, cfg.patch, 3)
     turn = TurnInput(np.zeros((4, MELS), np.uint8), np.zeros(shape, np.float32))
     by_slot = lambda dtype: jax.ShapeDtypeStruct((slots,), dtype)  # noqa: E731
     return Serving(
         described(mesh, params, of_params(cfg, mesh)),
         described(mesh, jax.eval_shape(waveform.init, jax.random.key(0)), EVERYWHERE),
-        described(mesh, state, step.partitions(state)),
+        described(mesh, state, partitions(state)),
         described(mesh, pack_turn(cfg, [turn] * slots), BY_ROW),
         described(mesh, by_slot(jnp.bool_), BY_ROW),
         described(mesh, by_slot(jnp.float32), BY_ROW),

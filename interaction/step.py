@@ -10,51 +10,31 @@ On a mesh, slots are divided over its axes `data` and `fsdp`, heads and experts 
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from interaction import model, ops
-from interaction.cache import Cache, LayerState, clear_slots, empty_cache
+from interaction.cache import Cache
 from interaction.config import ModelConfig
 from interaction.grammar import AUDIO_PER_TURN, MAX_EMIT, Kind
 from interaction.layers import flow
-from interaction.layers.attention import Ring
 from interaction.modality import waveform
 from interaction.modality.audio import HOP, MELS, PATCH_DIM, PATCH_FRAMES
 from interaction.model import Block
 from interaction.ops.rows import log_softmax, softmax
 from interaction.parallel.collectives import anywhere
-from interaction.parallel.mesh import AXES, ROWS
+from interaction.parallel.mesh import AXES
 from interaction.parallel.placement import (
     BY_ROW,
     EVERYWHERE,
-    check_rows,
     of_params,
     over,
-    place,
 )
 from interaction.params import Array, Params
-
-
-class State(NamedTuple):
-    """Everything that a slot carries from one micro-turn to the next.
-
-    hidden: state of the last position [B, D]; previous: the standardised patch spoken
-    last [B, 320], zeros before an utterance; speaking: the last frame had sound [B];
-    key: the session's PRNG key data uint32 [B, 2]; turn: micro-turns done int32 [B].
-    """
-
-    cache: Cache
-    hidden: jax.Array
-    previous: jax.Array
-    speaking: jax.Array
-    wave: waveform.State
-    key: jax.Array
-    turn: jax.Array
+from interaction.state import State, partitions, select
 
 
 class Heard(NamedTuple):
@@ -78,67 +58,6 @@ class Frame(NamedTuple):
     n: Array
     patches: Array
     audio: Array
-
-
-def partitions(state: State) -> Any:
-    """Where a state's arrays live on a mesh: slots by row, heads over `tensor`."""
-    heads, tails = PartitionSpec(None, ROWS, "tensor"), PartitionSpec(None, ROWS)
-    kv_tails: Any = PartitionSpec(None, ROWS, None, "tensor")
-    layer = LayerState(Ring(heads, heads, kv_tails, kv_tails), tails, tails)  # type: ignore
-    layers = tuple(tuple(layer for _ in run) for run in state.cache.layers)
-    return State(Cache(BY_ROW, layers), *[BY_ROW] * 6)  # type: ignore[arg-type]
-
-
-def empty_state(
-    cfg: ModelConfig, slots: int, seeds: np.ndarray, mesh: Mesh | None = None
-) -> State:
-    """`seeds`: int [slots], one a session."""
-    check_rows(mesh, slots)
-    state = State(
-        empty_cache(cfg, slots),
-        jnp.zeros((slots, cfg.width), cfg.dtype),
-        jnp.zeros((slots, PATCH_DIM), jnp.float32),
-        jnp.zeros((slots,), bool),
-        waveform.empty_state(slots),
-        session_keys(jnp.asarray(seeds)),
-        jnp.zeros((slots,), jnp.int32),
-    )
-    return place(mesh, state, partitions(state))
-
-
-def session_keys(seed_B: jax.Array) -> jax.Array:
-    """PRNG key data of sessions with these seeds. int [B] -> uint32 [B, 2]."""
-    return jax.vmap(lambda s: jax.random.key_data(jax.random.key(s)))(seed_B)
-
-
-def _rows(mask_B: Array, new, old):
-    """Per slot: `new` where the mask is true. Trees of arrays with slots first."""
-
-    def pick(a: jax.Array, b: jax.Array) -> jax.Array:
-        return jnp.where(mask_B.reshape(-1, *[1] * (a.ndim - 1)), a, b)
-
-    return jax.tree.map(pick, new, old)
-
-
-@functools.partial(jax.jit, static_argnames="cfg", donate_argnames="state")
-def restart(
-    state: State, clear_B: jax.Array, seed_B: jax.Array, *, cfg: ModelConfig
-) -> State:
-    """Begin new sessions in the slots where `clear` is true, each with its own seed: a
-    session's randomness belongs to it, not to the slot that it happens to get."""
-    slots = clear_B.shape[0]
-    fresh = (
-        jnp.zeros_like(state.hidden),
-        jnp.zeros_like(state.previous),
-        jnp.zeros_like(state.speaking),
-        waveform.empty_state(slots),
-    )
-    held = (state.hidden, state.previous, state.speaking, state.wave)
-    hidden, previous, speaking, wave = _rows(clear_B, fresh, held)
-    turn = jnp.where(clear_B, 0, state.turn)
-    cache = clear_slots(state.cache, clear_B)
-    key = _rows(clear_B, session_keys(seed_B), state.key)
-    return State(cache, hidden, previous, speaking, wave, key, turn)
 
 
 @functools.partial(jax.jit, static_argnames=("cfg", "mesh"), donate_argnames="state")
@@ -165,7 +84,7 @@ def _ingest(
     assert out.cache is not None  # one went in
     rows = jnp.arange(block.kind.shape[0])
     last = jnp.maximum(block.n_valid - 1, 0)
-    hidden = _rows(block.n_valid > 0, out.hidden[rows, last], state.hidden)
+    hidden = select(block.n_valid > 0, out.hidden[rows, last], state.hidden)
     audio_at = jnp.maximum(last[:, None] - jnp.arange(AUDIO_PER_TURN)[::-1], 0)
     heard = model.heard_logits(params, cfg, out.hidden[rows[:, None], audio_at])
     probability = softmax(ops.of(cfg), heard).max(-1)
@@ -260,8 +179,8 @@ def _substep(
     done = c.done | finished
     return _Carry(
         out.cache,
-        _rows(live, out.hidden[:, 0], c.hidden),
-        _rows(write, patch, c.previous),
+        select(live, out.hidden[:, 0], c.hidden),
+        select(write, patch, c.previous),
         done,
         jnp.where(live, phase, c.phase),
         c.texts + (live & is_text),
@@ -287,7 +206,7 @@ def _voice(
     """Patches to samples; the tail of an utterance rings out unless it was cleared."""
     B = spoke.shape[0]
     starts = spoke & (~state.speaking | cleared)
-    wave = _rows(starts, waveform.empty_state(B), state.wave)
+    wave = select(starts, waveform.empty_state(B), state.wave)
 
     def speak() -> tuple[waveform.State, jax.Array]:
         mel = flow.unstandardise(params["flow"], patches)
@@ -304,8 +223,8 @@ def _voice(
     drained, tail = waveform.drain(state.wave)
     tail = silence.at[:, :HOP].set(tail)
     ends = state.speaking & ~spoke
-    audio = _rows(spoke, audio, _rows(ends & ~cleared, tail, silence))
-    return _rows(spoke, after, _rows(ends, drained, state.wave)), audio
+    audio = select(spoke, audio, select(ends & ~cleared, tail, silence))
+    return select(spoke, after, select(ends, drained, state.wave)), audio
 
 
 @functools.partial(jax.jit, static_argnames=("cfg", "mesh"), donate_argnames="state")
@@ -351,7 +270,7 @@ def _emit(
     grid = jnp.zeros((B, MAX_EMIT), jnp.int32)
     patches = jnp.zeros((B, AUDIO_PER_TURN, PATCH_DIM), jnp.float32)
     # A new utterance starts without a past: `previous` is the patch before it or zero.
-    previous = _rows(state.speaking, state.previous, jnp.zeros_like(state.previous))
+    previous = select(state.speaking, state.previous, jnp.zeros_like(state.previous))
     carry = _Carry(
         state.cache, state.hidden, previous, ~live_B, zeros, zeros, zeros,
         grid, grid, grid.astype(jnp.float32), zeros, patches, jnp.int32(0),
@@ -363,14 +282,14 @@ def _emit(
     spoke = (c.kind == Kind.SPEAK).any(-1)
     cleared = (c.kind == Kind.CLEAR).any(-1)
     wave, audio = _voice(params, wave_params, state, spoke, cleared, c.patches)
-    audio = _rows(live_B, audio, jnp.zeros_like(audio))
+    audio = select(live_B, audio, jnp.zeros_like(audio))
     frame = Frame(c.kind, c.token, c.logp, c.n, c.patches, audio)
     state = State(
         c.cache,
         c.hidden,
         c.previous,
         jnp.where(live_B, spoke, state.speaking),
-        _rows(live_B, wave, state.wave),
+        select(live_B, wave, state.wave),
         state.key,
         state.turn + live_B,
     )

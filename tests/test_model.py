@@ -246,11 +246,12 @@ def test_training_and_micro_turn_build_in_either_dtype(tiny, dtype):
     from interaction import step
     from interaction.blocks import TurnInput, pack_turn
     from interaction.modality import waveform
+    from interaction.state import empty_state
 
     cfg = ModelConfig(**tiny.__dict__ | {"dtype": dtype})
     params = abstract(model.specs(cfg))
     wave = jax.eval_shape(waveform.init, jax.random.key(0))
-    state = jax.eval_shape(lambda: step.empty_state(cfg, 2, np.arange(2)))
+    state = jax.eval_shape(lambda: empty_state(cfg, 2, np.arange(2)))
     bins = np.zeros((4, 80), np.uint8)
     pixels = np.zeros((cfg.patches_per_frame, 2, cfg.patch, cfg.patch, 3), np.float32)
     for patches in (None, pixels):

@@ -81,19 +81,19 @@ class DmelStream:
     """dMel of a stream: the same bits as `dmel`, whatever the chunks."""
 
     def __init__(self) -> None:
-        self._pending = np.zeros(WINDOW - HOP, np.float32)
+        self.pending = np.zeros(WINDOW - HOP, np.float32)  # all that is remembered
 
     def push(self, chunk: np.ndarray) -> np.ndarray:
         """float32 [n] -> the frames that are now complete, uint8 [m, 80]."""
-        self._pending = np.concatenate([self._pending, np.asarray(chunk, np.float32)])
-        whole = (len(self._pending) - (WINDOW - HOP)) // HOP
-        frames = dmel_frames(self._pending[: (whole + 1) * HOP])
-        self._pending = self._pending[whole * HOP :]
+        self.pending = np.concatenate([self.pending, np.asarray(chunk, np.float32)])
+        whole = (len(self.pending) - (WINDOW - HOP)) // HOP
+        frames = dmel_frames(self.pending[: (whole + 1) * HOP])
+        self.pending = self.pending[whole * HOP :]
         return frames
 
     def flush(self) -> np.ndarray:
         """End of stream: the last frame, padded with zeros, if one has begun."""
-        short = -(len(self._pending) - (WINDOW - HOP)) % HOP
+        short = -(len(self.pending) - (WINDOW - HOP)) % HOP
         return self.push(np.zeros(short, np.float32))
 
 

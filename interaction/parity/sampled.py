@@ -15,6 +15,7 @@ from interaction.parallel.placement import BY_ROW, place, place_params
 from interaction.parity.bits import Found
 from interaction.parity.subject import Subject, Talk
 from interaction.record import Record, make
+from interaction.state import empty_state
 
 
 def converse(subject: Subject, talk: Talk, mesh: Mesh | None = None) -> list:
@@ -22,7 +23,7 @@ def converse(subject: Subject, talk: Talk, mesh: Mesh | None = None) -> list:
     All blocks are of the longer size, as a batch with a picture has it."""
     cfg, slots = subject.cfg, len(talk.seeds)
     params = place_params(subject.params, cfg, mesh)
-    state = step.empty_state(cfg, slots, talk.seeds, mesh)
+    state = empty_state(cfg, slots, talk.seeds, mesh)
     temperature, out = np.ones(slots, np.float32), []
     for turns in talk.turns:
         block = pack_turn(cfg, turns)

@@ -1,0 +1,1 @@
+"""Live conversations: many on one device state, by the clock, over a network."""
