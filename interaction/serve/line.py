@@ -1,0 +1,92 @@
+"""One person's uneven stream of sound, made into turns on a clock that waits for nobody.
+
+The clock belongs to the conversation. What has not come when its turn is taken is silence,
+and is told (`Taken.missing`); what comes after its turn is dropped; so sound stays where it
+was said, and the lag of a line never grows beyond its bound.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from interaction.modality.audio import TURN_SAMPLES
+
+
+class Taken(NamedTuple):
+    """wave: float32 [3200]; missing: of its samples, how many are silence in place of
+    sound that had not come."""
+
+    wave: np.ndarray
+    missing: int
+
+
+class Stream:
+    """Sound that is appended, with no word of when it was said: it follows on from what
+    came before. `most`: samples that may wait beyond a turn; older ones are dropped."""
+
+    def __init__(self, most: int = TURN_SAMPLES) -> None:
+        self._most = most
+        self._waiting = np.zeros(0, np.float32)
+        self._begun = False
+        self.dropped = 0
+
+    def write(self, wave: np.ndarray) -> None:
+        """float32 [n]."""
+        self._begun |= len(wave) > 0
+        self._waiting = np.concatenate([self._waiting, wave])
+        self._keep(self._most + TURN_SAMPLES)
+
+    def take(self) -> Taken:
+        """The next turn. Before the first sound nothing is missing."""
+        wave = self._waiting[:TURN_SAMPLES]
+        self._waiting = self._waiting[TURN_SAMPLES:]
+        short = TURN_SAMPLES - len(wave)
+        return Taken(np.pad(wave, (0, short)), short if self._begun else 0)
+
+    def _keep(self, n: int) -> None:
+        surplus = max(len(self._waiting) - n, 0)
+        self._waiting = self._waiting[surplus:]
+        self.dropped += surplus
+
+
+class Numbered:
+    """Whole turns, each with its number, in any order. `delay`: turns that the clock runs
+    behind the sender's, in which late ones still come; `ahead`: how early one may be."""
+
+    def __init__(self, delay: int = 0, ahead: int = 5) -> None:
+        self._now = -delay
+        self._delay, self._ahead = delay, ahead
+        self._waiting: dict[int, np.ndarray] = {}
+        self._last = -1
+        self.late = self.early = self.again = 0
+
+    @property
+    def now(self) -> int:
+        """The number that is taken next; below zero while the delay fills."""
+        return self._now
+
+    def write(self, number: int, wave: np.ndarray) -> bool:
+        """float32 [3200] of turn `number`. -> whether it will be heard."""
+        if number < self._now:
+            self.late += 1
+        elif number > self._now + self._delay + self._ahead:
+            self.early += 1
+        elif number in self._waiting:
+            self.again += 1
+        else:
+            self._waiting[number] = wave
+            self._last = max(self._last, number)
+            return True
+        return False
+
+    def take(self) -> Taken:
+        """The next turn. While the delay fills, and before the first sound, nothing is
+        missing."""
+        wave = self._waiting.pop(self._now, None)
+        expected = self._now >= 0 and self._last >= 0
+        self._now += 1
+        if wave is None:
+            return Taken(np.zeros(TURN_SAMPLES, np.float32), expected * TURN_SAMPLES)
+        return Taken(wave, 0)
