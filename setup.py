@@ -18,13 +18,20 @@ EXTRAS = {
         "pytest-xdist>=3.6",
         "ruff>=0.9",
     ],
-    "serve": ["aiohttp>=3.10"],
+    "serve": [
+        "msgspec>=0.19",
+        "prometheus-client>=0.21",
+        "starlette>=0.40",
+        "uvicorn[standard]>=0.32",
+        "websockets>=14",
+    ],
     "eval": ["jiwer>=3.0"],
     "notebooks": ["ipykernel>=6.29", "ipywidgets>=8.1", "jupyterlab>=4.2"],
     "tpu": ["jax[tpu]>=0.10,<0.12"],
     "cuda": ["jax[cuda12]>=0.10,<0.12"],
     "interop": ["torch>=2.4", "transformers>=5.17"],
 }
+EXTRAS["dev"] += EXTRAS["serve"]  # the tests serve
 
 setup(
     name="interaction",

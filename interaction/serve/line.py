@@ -53,31 +53,32 @@ class Stream:
 
 class Numbered:
     """Whole turns, each with its number, in any order. `delay`: turns that the clock runs
-    behind the sender's, in which late ones still come; `ahead`: how early one may be."""
+    behind the sender's, in which late ones still come; `ahead`: how early one may be;
+    `first`: number of the first."""
 
-    def __init__(self, delay: int = 0, ahead: int = 5) -> None:
-        self._now = -delay
-        self._delay, self._ahead = delay, ahead
+    def __init__(self, delay: int = 0, ahead: int = 5, first: int = 0) -> None:
+        self._now, self._first = first - delay, first
+        self.delay, self._ahead = delay, ahead
         self._waiting: dict[int, np.ndarray] = {}
-        self._last = -1
+        self._begun = False
         self.late = self.early = self.again = 0
 
     @property
     def now(self) -> int:
-        """The number that is taken next; below zero while the delay fills."""
+        """The number that is taken next; below `first` while the delay fills."""
         return self._now
 
     def write(self, number: int, wave: np.ndarray) -> bool:
         """float32 [3200] of turn `number`. -> whether it will be heard."""
         if number < self._now:
             self.late += 1
-        elif number > self._now + self._delay + self._ahead:
+        elif number > self._now + self.delay + self._ahead:
             self.early += 1
         elif number in self._waiting:
             self.again += 1
         else:
             self._waiting[number] = wave
-            self._last = max(self._last, number)
+            self._begun = True
             return True
         return False
 
@@ -85,7 +86,7 @@ class Numbered:
         """The next turn. While the delay fills, and before the first sound, nothing is
         missing."""
         wave = self._waiting.pop(self._now, None)
-        expected = self._now >= 0 and self._last >= 0
+        expected = self._begun and self._now >= self._first
         self._now += 1
         if wave is None:
             return Taken(np.zeros(TURN_SAMPLES, np.float32), expected * TURN_SAMPLES)

@@ -105,19 +105,23 @@ class _Place:
     guest: Guest
     turns: int = 0  # of the clock, heard or passed
     passed: int = 0  # unheard, and not yet told
+    held: bool = False
 
 
 class Room:
-    """Lives from `start` to `stop`. now, sleep: of a clock in seconds."""
+    """Lives from `start` to `stop`. now, sleep: of a clock in seconds; watch: is told of
+    every tick."""
 
     def __init__(
         self,
         engine: Engine,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Any] = time.sleep,
+        watch: Callable[[Tick], None] = lambda tick: None,
     ) -> None:
         self.engine = engine
         self.figures = Figures()
+        self._watch = watch
         self.failed: BaseException | None = None
         self._now, self._sleep = now, sleep
         self._places: dict[Guest, _Place] = {}
@@ -144,6 +148,12 @@ class Room:
     def guests(self) -> int:
         return len(self._places)
 
+    def refuses(self) -> str | None:
+        """Why nobody would be admitted now."""
+        if self.guests >= self.engine.slots:
+            return f"all {self.engine.slots} slots are taken"
+        return self.figures.headroom()
+
     def admit(self, guest: Guest, seed: int, temperature: float) -> Future[None]:
         """From the next tick on. The future raises Full, saying why."""
         return self._ask(lambda: self._enter(guest, lambda: self._new(seed, temperature)))
@@ -154,6 +164,15 @@ class Room:
 
     def leave(self, guest: Guest) -> Future[None]:
         return self._ask(lambda: self._out(guest))
+
+    def hold(self, guest: Guest) -> Future[int]:
+        """No time passes for this conversation until `rejoin`. -> its turns so far."""
+        return self._ask(lambda: self._hold(guest))
+
+    def rejoin(self, held: Guest, guest: Guest) -> Future[None]:
+        """Another guest goes on with a held conversation. Raises InputError when it has
+        ended meanwhile."""
+        return self._ask(lambda: self._rejoin(held, guest))
 
     def snapshot(self, guest: Guest) -> Future[Snapshot]:
         """Between two ticks. Raises InputError when the guest is not here."""
@@ -185,6 +204,17 @@ class Room:
         if guest not in self._places:
             raise InputError("the conversation has ended")
         return self._places[guest]
+
+    def _hold(self, guest: Guest) -> int:
+        place = self._place(guest)
+        place.held = True
+        return place.turns
+
+    def _rejoin(self, held: Guest, guest: Guest) -> None:
+        place = self._place(held)
+        del self._places[held]
+        place.guest, place.held, place.passed = guest, False, 0
+        self._places[guest] = place
 
     def _out(self, guest: Guest) -> None:
         if place := self._places.pop(guest, None):
@@ -218,6 +248,8 @@ class Room:
         if behind > BEHIND:
             self.figures.skipped += behind
             for place in self._places.values():
+                if place.held:
+                    continue
                 place.turns += behind
                 place.passed += behind
                 for _ in range(behind):
@@ -251,13 +283,17 @@ class Room:
                 self._give(place.guest, Turn(outs[place.seat], t_s, unheard))
         ended = self._now()
         late, compute, send = (1e3 * x for x in (began - due, done - began, ended - done))
-        self.figures.add(Tick(late, compute, send, len(outs), ended <= due + TURN_S))
+        tick = Tick(late, compute, send, len(outs), ended <= due + TURN_S)
+        self.figures.add(tick)
+        self._watch(tick)
 
     def _take(self) -> tuple[dict[Seat, Looked], dict[Seat, float]]:
         """Every guest's input. One whose input is wrong leaves; others do not notice."""
         given: dict[Seat, Looked] = {}
         missing: dict[Seat, float] = {}
         for guest, place in [*self._places.items()]:
+            if place.held:
+                continue
             try:
                 taken, (frames, text) = guest.line.take(), guest.brings()
                 given[place.seat] = place.seat.talk.check(taken.wave, frames, text)

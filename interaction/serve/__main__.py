@@ -1,0 +1,77 @@
+"""Serve live conversations.
+
+    python -m interaction.serve --checkpoint=nano --port=8080
+
+Every conversation has a slot of the device's state; all take a turn every 200 ms. When no
+slot is free, or ticks come close to their deadline, new conversations are refused with the
+reason, and those that run go on as they were. SIGTERM lets them end first.
+
+Clients: `interaction.serve.client` (WebSocket /v1/native). /healthz, /readyz, /metrics.
+Nothing that is said is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from interaction.errors import InputError, run_command
+from interaction.serve.limits import Limits
+
+KEY = "INTERACTION_KEY"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m interaction.serve",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        epilog=f"A key that clients must show is taken from {KEY}: `Authorization: Bearer "
+        "KEY`.",
+    )
+    add = parser.add_argument
+    add("--checkpoint", default="nano", help="name or directory (nano)")
+    add("--host", default="127.0.0.1", help="address to listen at (this machine alone)")
+    add("--port", type=int, default=8080)
+    add("--slots", type=int, default=16, help="conversations at once (16)")
+    add("--drain", type=float, default=30.0, metavar="S",
+        help="after SIGTERM, seconds for conversations to end in (30)")  # fmt: skip
+    add("--grace", type=float, default=Limits.grace_s, metavar="S",
+        help="seconds to come back in after a broken connection (20)")  # fmt: skip
+    add("--idle", type=float, default=Limits.idle_s, metavar="S",
+        help="seconds without a message that end a conversation (30)")  # fmt: skip
+    add("--origin", action="append", default=[],
+        help="a page elsewhere that browsers may come from")  # fmt: skip
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = _arguments()
+    key = os.environ.get(KEY)
+    if args.host not in ("127.0.0.1", "::1", "localhost") and not key:
+        raise InputError(f"--host={args.host} is open to others: set {KEY} to a key")
+    try:
+        from interaction.serve.server import Server, app
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{error.name} is missing: pip install 'interaction[serve]'"
+        ) from None
+    from interaction.package import open_package
+    from interaction.serve.engine import Engine
+
+    limits = Limits(
+        key=key, origins=tuple(args.origin), idle_s=args.idle, grace_s=args.grace,
+        connections=4 * args.slots,
+    )  # fmt: skip
+    print(f"opening {args.checkpoint} with {args.slots} slots ...", file=sys.stderr)
+    engine = Engine(open_package(args.checkpoint), args.slots)
+    server = Server(app(engine, limits), args.host, args.port, args.drain)
+    print(f"serving at http://{args.host}:{args.port}", file=sys.stderr, flush=True)
+    server.run()
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    run_command(main)

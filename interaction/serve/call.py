@@ -1,0 +1,67 @@
+"""A conversation's bridge between the room's thread and a protocol's coroutine."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import numpy as np
+
+from interaction.serve.line import Numbered, Stream
+from interaction.serve.room import Turn
+
+MOST = 25  # turns that wait for a client that reads slowly; five seconds
+SLOW = f"{MOST} turns wait to be read; read faster"
+TYPED = 2_000  # characters that wait to be taken in
+
+
+class Call:
+    """Made in the event loop that reads it. `line` is written by the protocol."""
+
+    def __init__(self, line: Stream | Numbered) -> None:
+        self.line = line
+        self.why: str | None = None  # once it has ended
+        self._loop = asyncio.get_running_loop()
+        self._turns: asyncio.Queue[Turn | None] = asyncio.Queue()
+        self._lock = threading.Lock()
+        self._pictures: np.ndarray | None = None
+        self._typed = ""
+
+    def see(self, pair: np.ndarray) -> None:
+        """uint8 [2, H, W, 3]; the newest that has not been looked at counts."""
+        self._pictures = pair
+
+    def type(self, text: str) -> bool:
+        """Words for the next turn. -> False when too many wait."""
+        with self._lock:
+            if len(self._typed) + len(text) > TYPED:
+                return False
+            self._typed = f"{self._typed} {text}".strip()
+        return True
+
+    async def turns(self) -> AsyncIterator[Turn]:
+        """As they come, until the conversation ends (`why`)."""
+        while (turn := await self._turns.get()) is not None:
+            yield turn
+
+    # What follows is called in the room's thread.
+
+    def brings(self) -> tuple[np.ndarray | None, str | None]:
+        with self._lock:
+            text, self._typed = self._typed, ""
+        pair, self._pictures = self._pictures, None
+        return pair, text or None
+
+    def given(self, turn: Turn) -> None:
+        if self._turns.qsize() > MOST:
+            raise BufferError(SLOW)
+        self._loop.call_soon_threadsafe(self._turns.put_nowait, turn)
+
+    def ended(self, why: str) -> None:
+        self._loop.call_soon_threadsafe(self.end, why)
+
+    def end(self, why: str) -> None:
+        """In the event loop: nothing more will come."""
+        self.why = self.why or why
+        self._turns.put_nowait(None)

@@ -1,0 +1,105 @@
+"""The native protocol: what client and server tell each other, in MessagePack.
+
+One binary WebSocket message is one of these, tagged by `type`. After `Start` (or `Resume`)
+has been answered by `Started`, the client sends one `Hear` a micro-turn, at its own pace;
+the server sends one `Say` every 200 ms. Sound is signed 16-bit, little-endian, one channel,
+16 kHz: 6,400 bytes a turn. A turn's number places it on the conversation's clock: what
+comes late, twice or much too early is dropped, what does not come is silence.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+BYTES = 6_400  # of a turn's sound
+PICTURE = 1 << 20  # bytes at most
+
+Sound = Annotated[bytes, Meta(min_length=BYTES, max_length=BYTES)]
+Picture = Annotated[bytes, Meta(min_length=1, max_length=PICTURE)]
+Count = Annotated[int, Meta(ge=0, lt=1 << 31)]
+
+
+class _Message(msgspec.Struct, tag_field="type"):
+    pass
+
+
+class Start(_Message, tag="start", forbid_unknown_fields=True):
+    """A new conversation. delay: turns that the clock runs behind the client's, in which
+    late ones still come (0-10)."""
+
+    seed: Count = 0
+    temperature: Annotated[float, Meta(ge=0, le=10)] = 0.0
+    delay: Annotated[int, Meta(ge=0, le=10)] = 0
+
+
+class Resume(_Message, tag="resume", forbid_unknown_fields=True):
+    """Go on with a conversation whose connection broke, within the time of grace."""
+
+    token: Annotated[str, Meta(max_length=100)]
+
+
+class Hear(_Message, tag="hear", forbid_unknown_fields=True):
+    """A micro-turn of the user's. pictures: two, JPEG or PNG, 100 ms apart."""
+
+    turn: Count
+    audio: Sound
+    pictures: Annotated[list[Picture], Meta(min_length=2, max_length=2)] | None = None
+    text: Annotated[str, Meta(max_length=1_000)] = ""
+
+
+class Close(_Message, tag="close", forbid_unknown_fields=True):
+    """The client's end of the conversation."""
+
+
+class Started(_Message, tag="started"):
+    """turn: the number that is heard next; token: for `Resume`, within `grace_s`."""
+
+    token: str
+    turn: int
+    turn_ms: int
+    grace_s: float
+
+
+class Happened(msgspec.Struct):
+    """As `interaction.conversation.Event`."""
+
+    t_s: float
+    lane: str
+    kind: str
+    text: str
+
+
+class Say(_Message, tag="say"):
+    """A micro-turn of the agent's, for the 200 ms from when it comes. turn: of the clock,
+    which is `Start.delay` ahead of the input that it answers; cleared: drop what is queued
+    for playback first; missing_ms: of the input, what had not come in time."""
+
+    turn: int
+    audio: bytes
+    text: str
+    heard: list[str]
+    events: list[Happened]
+    cleared: bool
+    missing_ms: float
+    compute_ms: float
+
+
+class Error(_Message, tag="error"):
+    """Of one message; the conversation goes on, unless `ended` follows."""
+
+    message: str
+
+
+class Ended(_Message, tag="ended"):
+    why: str
+
+
+ToServer = Start | Resume | Hear | Close
+ToClient = Started | Say | Error | Ended
+
+to_server = msgspec.msgpack.Decoder(ToServer)
+to_client = msgspec.msgpack.Decoder(ToClient)
+encode = msgspec.msgpack.Encoder().encode

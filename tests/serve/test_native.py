@@ -1,0 +1,244 @@
+"""The server in a process of its own, over a real socket: spoken to, broken, drained."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import msgspec
+import numpy as np
+import pytest
+import websockets
+from PIL import Image
+
+from interaction.serve import messages as m
+from interaction.serve.call import MOST, Call
+from interaction.serve.client import Client, Refused
+from interaction.serve.line import Stream
+
+KEY = "a-key"
+SLOTS = 3
+
+
+class Served:
+    def __init__(self, package, *flags: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        command = [sys.executable, "-m", "interaction.serve", f"--checkpoint={package}",
+                   f"--port={self.port}", f"--slots={SLOTS}", *flags]  # fmt: skip
+        env = os.environ | {"INTERACTION_KEY": KEY}
+        self.process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+        end = time.monotonic() + 200
+        while self.status("/healthz") != 200:
+            assert self.process.poll() is None, self.process.stderr.read()
+            assert time.monotonic() < end
+            time.sleep(0.2)
+
+    def get(self, path: str) -> tuple[int, str]:
+        url = f"http://127.0.0.1:{self.port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def status(self, path: str) -> int:
+        try:
+            return self.get(path)[0]
+        except OSError:
+            return 0
+
+    def figure(self, name: str) -> float:
+        found = re.search(rf"^{name} (\S+)$", self.get("/metrics")[1], re.MULTILINE)
+        return float(found[1])
+
+    def client(self, **options) -> Client:
+        return Client(f"ws://127.0.0.1:{self.port}", **({"key": KEY} | options))
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def served(tiny_package):
+    server = Served(tiny_package, "--idle=20", "--grace=30")
+    yield server
+    server.end()
+
+
+def sound(turn: int) -> np.ndarray:
+    return (0.1 * np.random.default_rng(turn).standard_normal(3200)).astype(np.float32)
+
+
+def jpeg() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.full((48, 90, 3), 128, np.uint8)).save(file, "JPEG")
+    return file.getvalue()
+
+
+async def until(true, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not await asyncio.to_thread(true):
+        assert time.monotonic() < end
+        await asyncio.sleep(0.1)
+
+
+async def take(client: Client, n: int) -> list:
+    said = []
+    async for each in client:
+        said.append(each)
+        if len(said) == n:
+            break
+    return said
+
+
+def test_a_conversation(served):
+    """Heard as it is sent; a reply every 200 ms, whether or not anything was sent."""
+
+    async def talk():
+        async with served.client(seed=1, temperature=1.0) as client:
+            for turn in range(3):
+                await client.hear(sound(turn), [jpeg(), jpeg()], "hello")
+            said = await take(client, 12)
+            assert [x.message.turn for x in said] == list(range(12))
+            assert all(x.sound.shape == (3200,) for x in said)
+            missing = [x.message.missing_ms for x in said]
+            assert missing[-1] == 200.0 and 0.0 in missing
+            assert any(x.sound.any() for x in said)
+            assert client.errors == []
+
+    asyncio.run(talk())
+    assert served.get("/healthz") == (200, "ok\n")
+    assert served.figure("interaction_tick_seconds_count") >= 12
+
+
+def test_wrong_messages_are_named_and_the_conversation_goes_on(served):
+    wrong = [
+        b"\xc1", b"", "text", msgspec.msgpack.encode({"type": "hear", "turn": "x"}),
+        msgspec.msgpack.encode({"type": "hear", "turn": 1, "audio": b"short"}),
+        msgspec.msgpack.encode({"type": "sing"}), m.encode(m.Start()),
+        m.encode(m.Hear(0, bytes(m.BYTES), [b"no", b"picture"])),
+    ]  # fmt: skip
+    named = ["", "", "binary", "turn", "audio", "sing", "started", "pictures"]
+
+    async def talk():
+        async with served.client() as client:
+            for data in wrong:
+                await client._socket.send(data)
+            said = await take(client, 8)
+            assert len(client.errors) == len(wrong)
+            for error, word in zip(client.errors, named, strict=True):
+                assert word in error
+            assert [x.message.turn for x in said] == list(range(8))
+
+    asyncio.run(talk())
+
+
+def test_strangers_and_strange_pages_are_turned_away(served):
+    async def knock():
+        for options in ({"key": None}, {"key": "wrong"}):
+            with pytest.raises(Refused, match="403"):
+                async with served.client(**options):
+                    pass
+        url = f"ws://127.0.0.1:{served.port}/v1/native"
+        headers = {"Authorization": f"Bearer {KEY}"}
+        with pytest.raises(websockets.InvalidStatus):
+            await websockets.connect(url, additional_headers=headers, origin="https://evil")
+        own = f"http://127.0.0.1:{served.port}"
+        async with websockets.connect(f"{url}?key={KEY}", origin=own):
+            pass
+
+    asyncio.run(knock())
+
+
+def test_a_full_server_says_so(served):
+    async def crowd():
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(SLOTS):
+                await stack.enter_async_context(served.client())
+            with pytest.raises(Refused, match=f"all {SLOTS} slots"):
+                async with served.client():
+                    pass
+            status, why = await asyncio.to_thread(served.get, "/readyz")
+            assert status == 503 and "slots are taken" in why
+        await until(lambda: served.status("/readyz") == 200)
+
+    asyncio.run(crowd())
+    assert served.figure("interaction_refused_total") >= 1
+
+
+def test_a_broken_connection_is_taken_up_again(served):
+    """No time passes meanwhile: turns go on counting where they were."""
+
+    async def talk():
+        client = served.client(seed=2)
+        await client.__aenter__()
+        last = (await take(client, 5))[-1].message.turn
+        client._socket.transport.abort()
+        await until(lambda: served.figure("interaction_sessions_held") == 1)
+        await asyncio.sleep(1.0)
+        async with served.client(resume=client.token) as again:
+            said = await take(again, 3)
+            first = said[0].message.turn
+            assert first == again.turn and last < first <= last + 5
+        with pytest.raises(Refused, match="no conversation waits"):
+            async with served.client(resume=client.token):
+                pass
+
+    asyncio.run(talk())
+    assert served.figure("interaction_sessions_held") == 0
+
+
+def test_who_reads_too_slowly_is_let_go():
+    async def talk():
+        call = Call(Stream())
+        for _ in range(MOST + 1):
+            call.given(None)
+            await asyncio.sleep(0)
+        with pytest.raises(BufferError, match="read faster"):
+            call.given(None)
+
+    asyncio.run(talk())
+
+
+def test_sigterm_lets_conversations_end(tiny_package):
+    server = Served(tiny_package, "--drain=60")
+
+    async def talk():
+        async with server.client() as client:
+            await take(client, 2)
+            server.process.send_signal(signal.SIGTERM)
+            await until(lambda: server.status("/readyz") == 503)
+            with pytest.raises(Refused, match="stopping"):
+                async with server.client():
+                    pass
+            assert len(await take(client, 5)) == 5
+
+    asyncio.run(talk())
+    assert server.process.wait(timeout=60) == 0
+    server.end()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [(("--host=0.0.0.0",), "INTERACTION_KEY"), (("--checkpoint=none",), "no checkpoint")],
+)
+def test_bad_flags_are_one_line(flags, said):
+    env = {k: v for k, v in os.environ.items() if k != "INTERACTION_KEY"}
+    command = [sys.executable, "-m", "interaction.serve", *flags]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1 and said in errors[0]
