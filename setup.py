@@ -13,6 +13,7 @@ EXTRAS = {
         "mypy>=1.11",
         "nbclient>=0.10",
         "nbformat>=5.10",
+        "openai[realtime]>=3.52",  # a client that the server must hold a talk with
         "pyarrow>=17",  # for tests of the extra "corpora"
         "pytest>=8",
         "pytest-xdist>=3.6",

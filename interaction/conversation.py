@@ -6,6 +6,8 @@ that it can leave for a file and go on elsewhere (`Conversation.state`).
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -48,7 +50,8 @@ class Output:
 
     audio: float32 [3200]; text: what the agent wrote, with its spaces; heard: user words
     that ended; cleared: drop what is queued for playback before playing this;
-    frame, given: what was emitted and what the turn brought, for records.
+    frame, given: what was emitted and what the turn brought, for records; turn_s: stream
+    time of the end of its input.
     """
 
     audio: np.ndarray
@@ -59,6 +62,14 @@ class Output:
     cleared: bool
     frame: device.Frame
     given: TurnInput
+    turn_s: float
+
+
+class Words(NamedTuple):
+    """Something to read. channel: whose it is: USER, BACKGROUND or INSTRUCT."""
+
+    text: str
+    channel: Kind = Kind.USER
 
 
 class Looked(NamedTuple):
@@ -66,7 +77,7 @@ class Looked(NamedTuple):
 
     wave: np.ndarray
     patches: np.ndarray | None
-    text: str | None
+    words: Sequence[Words]
 
 
 class Conversation:
@@ -78,14 +89,18 @@ class Conversation:
         self._text = text
         self._ear = DmelStream()
         self._heard = HeardWords(cfg.controls_at + Kind.NOTHING)
-        self._waiting: list[int] = []
+        self._waiting: list[tuple[int, int]] = []  # channel, token
         self._next_look = 0
 
     def check(
-        self, audio: ArrayLike, frames: ArrayLike | None = None, text: str | None = None
+        self,
+        audio: ArrayLike,
+        frames: ArrayLike | None = None,
+        text: str | Sequence[Words] | None = None,
     ) -> Looked:
         """What a turn brings, as `Session.step` takes it; changes nothing. The model looks
         every `frame_period` turns and lets other frames pass. Raises InputError."""
+        words = [Words(text)] if isinstance(text, str) else text or ()
         wave = np.asarray(audio, np.float32)
         if wave.shape != (TURN_SAMPLES,):
             raise InputError(
@@ -93,7 +108,7 @@ class Conversation:
             )
         if not np.isfinite(wave).all():
             raise InputError("step: audio has NaN or infinite samples; mend the source")
-        return Looked(wave, self._look(frames), text)
+        return Looked(wave, self._look(frames), words)
 
     def _look(self, pair: ArrayLike | None) -> np.ndarray | None:
         cfg = self._cfg
@@ -106,13 +121,25 @@ class Conversation:
         return patchify(pair, cfg.patch)
 
     def take(self, given: Looked) -> TurnInput:
-        """The turn's input for the device. Typed words that find no room wait."""
+        """The turn's input for the device. A turn has room for some tokens of one channel;
+        other words wait, in order."""
         if given.patches is not None:
             self._next_look = self.turn + self._cfg.frame_period
-        if given.text:
-            self._waiting += self._text.word(given.text.strip())
-        now, self._waiting = self._waiting[:MAX_TEXT_IN], self._waiting[MAX_TEXT_IN:]
-        return TurnInput(self._ear.push(given.wave), given.patches, tuple(now))
+        for text, channel in given.words:
+            if text := text.strip():
+                self._waiting += [(int(channel), t) for t in self._text.word(text)]
+        now, channel = self._read()
+        return TurnInput(self._ear.push(given.wave), given.patches, now, channel)
+
+    def _read(self) -> tuple[tuple[int, ...], Kind]:
+        """The tokens that this turn has room for, and whose they are."""
+        if not self._waiting:
+            return (), Kind.USER
+        first = self._waiting[0][0]
+        mine = itertools.takewhile(lambda x: x[0] == first, self._waiting[:MAX_TEXT_IN])
+        now = tuple(token for _, token in mine)
+        self._waiting = self._waiting[len(now) :]
+        return now, Kind(first)
 
     def give(
         self, heard: device.Heard, frame: device.Frame, given: TurnInput, compute_ms: float
@@ -139,6 +166,7 @@ class Conversation:
             bool((kinds == Kind.CLEAR).any()),
             frame,
             given,
+            plays,
         )
 
     def _words(self, heard: device.Heard) -> list[Event]:
@@ -167,7 +195,7 @@ class Conversation:
         self._ear.pending = np.asarray(state["ear"], np.float32)
         token, evidence = state["heard"]
         self._heard.run = int(token), float(evidence)
-        self._waiting = [int(token) for token in state["waiting"]]
+        self._waiting = [(int(channel), int(token)) for channel, token in state["waiting"]]
         self._next_look = int(state["next_look"])
 
 

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 
+from interaction.conversation import Words
+from interaction.grammar import Kind
 from interaction.serve.line import Numbered, Stream
 from interaction.serve.room import Turn
 
 MOST = 25  # turns that wait for a client that reads slowly; five seconds
 SLOW = f"{MOST} turns wait to be read; read faster"
-TYPED = 2_000  # characters that wait to be taken in
+WORDS = 4_000  # characters that wait for the next turn
 
 
 class Call:
@@ -26,18 +28,18 @@ class Call:
         self._turns: asyncio.Queue[Turn | None] = asyncio.Queue()
         self._lock = threading.Lock()
         self._pictures: np.ndarray | None = None
-        self._typed = ""
+        self._words: list[Words] = []
 
     def see(self, pair: np.ndarray) -> None:
         """uint8 [2, H, W, 3]; the newest that has not been looked at counts."""
         self._pictures = pair
 
-    def type(self, text: str) -> bool:
+    def read(self, text: str, channel: Kind = Kind.USER) -> bool:
         """Words for the next turn. -> False when too many wait."""
         with self._lock:
-            if len(self._typed) + len(text) > TYPED:
+            if sum(len(words.text) for words in self._words) + len(text) > WORDS:
                 return False
-            self._typed = f"{self._typed} {text}".strip()
+            self._words.append(Words(text, channel))
         return True
 
     async def turns(self) -> AsyncIterator[Turn]:
@@ -47,11 +49,11 @@ class Call:
 
     # What follows is called in the room's thread.
 
-    def brings(self) -> tuple[np.ndarray | None, str | None]:
+    def brings(self) -> tuple[np.ndarray | None, list[Words]]:
         with self._lock:
-            text, self._typed = self._typed, ""
+            words, self._words = self._words, []
         pair, self._pictures = self._pictures, None
-        return pair, text or None
+        return pair, words
 
     def given(self, turn: Turn) -> None:
         if self._turns.qsize() > MOST:

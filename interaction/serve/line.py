@@ -30,7 +30,8 @@ class Stream:
         self._most = most
         self._waiting = np.zeros(0, np.float32)
         self._begun = False
-        self.dropped = 0
+        self.delay = 0
+        self.dropped = {"late": 0.0}  # turns' worth of samples
 
     def write(self, wave: np.ndarray) -> None:
         """float32 [n]."""
@@ -48,7 +49,7 @@ class Stream:
     def _keep(self, n: int) -> None:
         surplus = max(len(self._waiting) - n, 0)
         self._waiting = self._waiting[surplus:]
-        self.dropped += surplus
+        self.dropped["late"] += surplus / TURN_SAMPLES
 
 
 class Numbered:
@@ -61,7 +62,7 @@ class Numbered:
         self.delay, self._ahead = delay, ahead
         self._waiting: dict[int, np.ndarray] = {}
         self._begun = False
-        self.late = self.early = self.again = 0
+        self.dropped = {"late": 0.0, "early": 0.0, "again": 0.0}  # turns
 
     @property
     def now(self) -> int:
@@ -71,11 +72,11 @@ class Numbered:
     def write(self, number: int, wave: np.ndarray) -> bool:
         """float32 [3200] of turn `number`. -> whether it will be heard."""
         if number < self._now:
-            self.late += 1
+            self.dropped["late"] += 1
         elif number > self._now + self.delay + self._ahead:
-            self.early += 1
+            self.dropped["early"] += 1
         elif number in self._waiting:
-            self.again += 1
+            self.dropped["again"] += 1
         else:
             self._waiting[number] = wave
             self._begun = True

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from interaction.conversation import TURN_S, Looked, Output
+from interaction.conversation import TURN_S, Looked, Output, Words
 from interaction.errors import InputError
 from interaction.serve.engine import Engine, Full, Seat
 from interaction.serve.line import Numbered, Stream
@@ -48,8 +48,8 @@ class Guest(Protocol):
 
     line: Stream | Numbered
 
-    def brings(self) -> tuple[np.ndarray | None, str | None]:
-        """A pair of pictures, uint8 [2, H, W, 3], and typed words, for this turn."""
+    def brings(self) -> tuple[np.ndarray | None, list[Words]]:
+        """A pair of pictures, uint8 [2, H, W, 3], and what there is to read."""
 
     def given(self, turn: Turn) -> None: ...
 
@@ -295,8 +295,8 @@ class Room:
             if place.held:
                 continue
             try:
-                taken, (frames, text) = guest.line.take(), guest.brings()
-                given[place.seat] = place.seat.talk.check(taken.wave, frames, text)
+                taken, (frames, words) = guest.line.take(), guest.brings()
+                given[place.seat] = place.seat.talk.check(taken.wave, frames, words)
                 missing[place.seat] = 1e3 * TURN_S * taken.missing / len(taken.wave)
             except Exception as error:  # of one client
                 self._eject(guest, str(error))

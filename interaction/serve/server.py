@@ -11,7 +11,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -27,10 +27,11 @@ from interaction.errors import InputError
 from interaction.serve.call import Call
 from interaction.serve.engine import Engine, Full
 from interaction.serve.limits import Limits
-from interaction.serve.line import Numbered
+from interaction.serve.live import Live
 from interaction.serve.metrics import Metrics
 from interaction.serve.native import Native
 from interaction.serve.room import STOPPING, Room
+from interaction.serve.wire import Begun, Wire
 
 
 @dataclass
@@ -50,6 +51,7 @@ class House:
     room: Room
     limits: Limits
     metrics: Metrics
+    temperature: float = 0.0  # where a protocol says nothing of it
     draining: bool = False
     connections: int = 0
     held: dict[str, Held] = field(default_factory=dict)
@@ -65,11 +67,12 @@ class House:
             self.metrics.refused.inc()
             raise
 
-    async def part(self, call: Call, token: str, line: Numbered, held: bool) -> None:
+    async def part(self, begun: Begun, held: bool) -> None:
         """A connection is over; its conversation too, unless it is held."""
-        for why in ("late", "early", "again"):
-            self.metrics.dropped.labels(why).inc(getattr(line, why))
-        if held and self.limits.grace_s and not call.why:
+        call, line, token = begun
+        for why, n in line.dropped.items():
+            self.metrics.dropped.labels(why).inc(n)
+        if held and token and self.limits.grace_s:
             with contextlib.suppress(InputError):
                 turns = await asyncio.wrap_future(self.room.hold(call))
                 until = time.monotonic() + self.limits.grace_s
@@ -98,20 +101,23 @@ class House:
                 await asyncio.wrap_future(self.room.leave(self.held.pop(token).call))
 
 
-async def _native(socket: WebSocket) -> None:
-    house: House = socket.app.state.house
-    if why := house.limits.refuses(socket):
-        await socket.close(1008, why[:100])  # before it is accepted: HTTP 403
-        return
-    if house.connections >= house.limits.connections:
-        await socket.close(1013, "too many connections; try again later")
-        return
-    house.connections += 1
-    try:
-        await socket.accept()
-        await Native(house, socket).run()
-    finally:
-        house.connections -= 1
+def _way_in(wire: type[Wire]) -> Callable[[WebSocket], Awaitable[None]]:
+    async def come(socket: WebSocket) -> None:
+        house: House = socket.app.state.house
+        if why := house.limits.refuses(socket):
+            await socket.close(1008, why[:100])  # before it is accepted: HTTP 403
+            return
+        if house.connections >= house.limits.connections:
+            await socket.close(1013, "too many connections; try again later")
+            return
+        house.connections += 1
+        try:
+            await socket.accept()
+            await wire(house, socket).run()
+        finally:
+            house.connections -= 1
+
+    return come
 
 
 async def _healthz(request: Request) -> Response:
@@ -135,10 +141,11 @@ async def _metrics(request: Request) -> Response:
     )
 
 
-def app(engine: Engine, limits: Limits) -> Starlette:
-    """The room lives as long as the app does."""
+def app(engine: Engine, limits: Limits, temperature: float = 0.0) -> Starlette:
+    """The room lives as long as the app does. temperature: of text and control tokens, for
+    clients whose protocol has no word for it."""
     metrics = Metrics(engine.slots)
-    house = House(Room(engine, watch=metrics.watch), limits, metrics)
+    house = House(Room(engine, watch=metrics.watch), limits, metrics, temperature)
 
     @contextlib.asynccontextmanager
     async def lives(app: Starlette) -> AsyncIterator[None]:
@@ -154,7 +161,8 @@ def app(engine: Engine, limits: Limits) -> Starlette:
         Route("/healthz", _healthz),
         Route("/readyz", _readyz),
         Route("/metrics", _metrics),
-        WebSocketRoute("/v1/native", _native),
+        WebSocketRoute("/v1/native", _way_in(Native)),
+        WebSocketRoute("/v1/live/sessions", _way_in(Live)),
     ]
     made = Starlette(routes=routes, lifespan=lives)
     made.state.house = house

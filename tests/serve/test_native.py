@@ -6,14 +6,10 @@ import asyncio
 import contextlib
 import io
 import os
-import re
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 
 import msgspec
 import numpy as np
@@ -26,56 +22,9 @@ from interaction.serve.call import MOST, Call
 from interaction.serve.client import Client, Refused
 from interaction.serve.line import Stream
 
-KEY = "a-key"
-SLOTS = 3
 
-
-class Served:
-    def __init__(self, package, *flags: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        command = [sys.executable, "-m", "interaction.serve", f"--checkpoint={package}",
-                   f"--port={self.port}", f"--slots={SLOTS}", *flags]  # fmt: skip
-        env = os.environ | {"INTERACTION_KEY": KEY}
-        self.process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
-        end = time.monotonic() + 200
-        while self.status("/healthz") != 200:
-            assert self.process.poll() is None, self.process.stderr.read()
-            assert time.monotonic() < end
-            time.sleep(0.2)
-
-    def get(self, path: str) -> tuple[int, str]:
-        url = f"http://127.0.0.1:{self.port}{path}"
-        try:
-            with urllib.request.urlopen(url, timeout=20) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    def status(self, path: str) -> int:
-        try:
-            return self.get(path)[0]
-        except OSError:
-            return 0
-
-    def figure(self, name: str) -> float:
-        found = re.search(rf"^{name} (\S+)$", self.get("/metrics")[1], re.MULTILINE)
-        return float(found[1])
-
-    def client(self, **options) -> Client:
-        return Client(f"ws://127.0.0.1:{self.port}", **({"key": KEY} | options))
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-
-@pytest.fixture(scope="module")
-def served(tiny_package):
-    server = Served(tiny_package, "--idle=20", "--grace=30")
-    yield server
-    server.end()
+def client(server, **options) -> Client:
+    return Client(f"ws://127.0.0.1:{server.port}", **({"key": server.key} | options))
 
 
 def sound(turn: int) -> np.ndarray:
@@ -95,9 +44,9 @@ async def until(true, seconds: float = 20.0) -> None:
         await asyncio.sleep(0.1)
 
 
-async def take(client: Client, n: int) -> list:
+async def take(talk: Client, n: int) -> list:
     said = []
-    async for each in client:
+    async for each in talk:
         said.append(each)
         if len(said) == n:
             break
@@ -107,19 +56,19 @@ async def take(client: Client, n: int) -> list:
 def test_a_conversation(served):
     """Heard as it is sent; a reply every 200 ms, whether or not anything was sent."""
 
-    async def talk():
-        async with served.client(seed=1, temperature=1.0) as client:
+    async def converse():
+        async with client(served, seed=1, temperature=1.0) as talk:
             for turn in range(3):
-                await client.hear(sound(turn), [jpeg(), jpeg()], "hello")
-            said = await take(client, 12)
+                await talk.hear(sound(turn), [jpeg(), jpeg()], "hello")
+            said = await take(talk, 12)
             assert [x.message.turn for x in said] == list(range(12))
             assert all(x.sound.shape == (3200,) for x in said)
             missing = [x.message.missing_ms for x in said]
             assert missing[-1] == 200.0 and 0.0 in missing
             assert any(x.sound.any() for x in said)
-            assert client.errors == []
+            assert talk.errors == []
 
-    asyncio.run(talk())
+    asyncio.run(converse())
     assert served.get("/healthz") == (200, "ok\n")
     assert served.figure("interaction_tick_seconds_count") >= 12
 
@@ -133,31 +82,31 @@ def test_wrong_messages_are_named_and_the_conversation_goes_on(served):
     ]  # fmt: skip
     named = ["", "", "binary", "turn", "audio", "sing", "started", "pictures"]
 
-    async def talk():
-        async with served.client() as client:
+    async def converse():
+        async with client(served) as talk:
             for data in wrong:
-                await client._socket.send(data)
-            said = await take(client, 8)
-            assert len(client.errors) == len(wrong)
-            for error, word in zip(client.errors, named, strict=True):
+                await talk._socket.send(data)
+            said = await take(talk, 8)
+            assert len(talk.errors) == len(wrong)
+            for error, word in zip(talk.errors, named, strict=True):
                 assert word in error
             assert [x.message.turn for x in said] == list(range(8))
 
-    asyncio.run(talk())
+    asyncio.run(converse())
 
 
 def test_strangers_and_strange_pages_are_turned_away(served):
     async def knock():
         for options in ({"key": None}, {"key": "wrong"}):
             with pytest.raises(Refused, match="403"):
-                async with served.client(**options):
+                async with client(served, **options):
                     pass
         url = f"ws://127.0.0.1:{served.port}/v1/native"
-        headers = {"Authorization": f"Bearer {KEY}"}
+        headers = {"Authorization": f"Bearer {served.key}"}
         with pytest.raises(websockets.InvalidStatus):
             await websockets.connect(url, additional_headers=headers, origin="https://evil")
         own = f"http://127.0.0.1:{served.port}"
-        async with websockets.connect(f"{url}?key={KEY}", origin=own):
+        async with websockets.connect(f"{url}?key={served.key}", origin=own):
             pass
 
     asyncio.run(knock())
@@ -166,10 +115,10 @@ def test_strangers_and_strange_pages_are_turned_away(served):
 def test_a_full_server_says_so(served):
     async def crowd():
         async with contextlib.AsyncExitStack() as stack:
-            for _ in range(SLOTS):
-                await stack.enter_async_context(served.client())
-            with pytest.raises(Refused, match=f"all {SLOTS} slots"):
-                async with served.client():
+            for _ in range(served.slots):
+                await stack.enter_async_context(client(served))
+            with pytest.raises(Refused, match=f"all {served.slots} slots"):
+                async with client(served):
                     pass
             status, why = await asyncio.to_thread(served.get, "/readyz")
             assert status == 503 and "slots are taken" in why
@@ -182,27 +131,27 @@ def test_a_full_server_says_so(served):
 def test_a_broken_connection_is_taken_up_again(served):
     """No time passes meanwhile: turns go on counting where they were."""
 
-    async def talk():
-        client = served.client(seed=2)
-        await client.__aenter__()
-        last = (await take(client, 5))[-1].message.turn
-        client._socket.transport.abort()
+    async def converse():
+        talk = client(served, seed=2)
+        await talk.__aenter__()
+        last = (await take(talk, 5))[-1].message.turn
+        talk._socket.transport.abort()
         await until(lambda: served.figure("interaction_sessions_held") == 1)
         await asyncio.sleep(1.0)
-        async with served.client(resume=client.token) as again:
+        async with client(served, resume=talk.token) as again:
             said = await take(again, 3)
             first = said[0].message.turn
             assert first == again.turn and last < first <= last + 5
         with pytest.raises(Refused, match="no conversation waits"):
-            async with served.client(resume=client.token):
+            async with client(served, resume=talk.token):
                 pass
 
-    asyncio.run(talk())
+    asyncio.run(converse())
     assert served.figure("interaction_sessions_held") == 0
 
 
 def test_who_reads_too_slowly_is_let_go():
-    async def talk():
+    async def converse():
         call = Call(Stream())
         for _ in range(MOST + 1):
             call.given(None)
@@ -210,25 +159,24 @@ def test_who_reads_too_slowly_is_let_go():
         with pytest.raises(BufferError, match="read faster"):
             call.given(None)
 
-    asyncio.run(talk())
+    asyncio.run(converse())
 
 
-def test_sigterm_lets_conversations_end(tiny_package):
-    server = Served(tiny_package, "--drain=60")
+def test_sigterm_lets_conversations_end(serve):
+    server = serve("--drain=60")
 
-    async def talk():
-        async with server.client() as client:
-            await take(client, 2)
+    async def converse():
+        async with client(server) as talk:
+            await take(talk, 2)
             server.process.send_signal(signal.SIGTERM)
             await until(lambda: server.status("/readyz") == 503)
             with pytest.raises(Refused, match="stopping"):
-                async with server.client():
+                async with client(server):
                     pass
-            assert len(await take(client, 5)) == 5
+            assert len(await take(talk, 5)) == 5
 
-    asyncio.run(talk())
+    asyncio.run(converse())
     assert server.process.wait(timeout=60) == 0
-    server.end()
 
 
 @pytest.mark.parametrize(

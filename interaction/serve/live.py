@@ -1,0 +1,242 @@
+"""OpenAI's Live protocol: full duplex on a timeline of milliseconds, without turns.
+
+`/v1/live/sessions`, JSON. Sound is PCM at 16 or 24 kHz, or G.711; what the agent hears and
+says comes as transcript deltas of stream time. When the model delegates, the client is told
+(`session.delegation.created`); what it appends as thinking or commentary is read by the
+model as words of its background. Instructions are read when the session starts.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from starlette.websockets import WebSocket
+
+from interaction.errors import InputError
+from interaction.grammar import Kind
+from interaction.serve.call import Call
+from interaction.serve.codec import Decoder, Encoder, Format
+from interaction.serve.line import Stream
+from interaction.serve.room import Turn
+from interaction.serve.wire import Begun, Over, Wire
+
+LIFE_S = 24 * 3600  # a session's, as it is told
+WORD_S = 0.25  # of a word that was heard: it ends where it was noticed
+
+Text = Annotated[str, Meta(max_length=4_000)]
+
+
+class Output(msgspec.Struct, omit_defaults=True):
+    voice: str | dict | None = None
+
+
+class Audio(msgspec.Struct, omit_defaults=True):
+    format: Format = Format()
+    output: Output | None = None
+
+
+class Delegation(msgspec.Struct):
+    type: Literal["client"] = "client"
+
+
+class Config(msgspec.Struct):
+    """What this server uses of a session's configuration; other fields are let pass."""
+
+    model: str
+    audio: Audio = msgspec.field(default_factory=Audio)
+    instructions: Text | None = None
+    delegation: Delegation | None = None
+
+
+class _Event(msgspec.Struct, tag_field="type", kw_only=True):
+    event_id: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class Start(_Event, tag="session.start"):
+    session: Config
+
+
+class Update(_Event, tag="session.update"):
+    session: dict
+
+
+class Append(_Event, tag="session.input_audio.append"):
+    audio: str
+
+
+class Mute(_Event, tag="session.input_audio.mute"):
+    pass
+
+
+class Unmute(_Event, tag="session.input_audio.unmute"):
+    pass
+
+
+class Instruct(_Event, tag="session.instructions.append"):
+    content: Text
+
+
+class Think(_Event, tag="session.thinking.append"):
+    content: Text
+    delegation_id: str | None = None
+
+
+class Comment(_Event, tag="session.commentary.append"):
+    content: Text
+    delegation_id: str | None = None
+
+
+class Close(_Event, tag="session.close"):
+    pass
+
+
+Client = Start | Update | Append | Mute | Unmute | Instruct | Think | Comment | Close
+
+_read = msgspec.json.Decoder(Client)
+
+
+class Live(Wire):
+    """One primary connection."""
+
+    def __init__(self, house: Any, socket: WebSocket) -> None:
+        super().__init__(house, socket)
+        self._id = f"live_{secrets.token_hex(12)}"
+        self._muted = self._closing = False
+        self._now_ms = 0
+        self._config: Config | None = None
+
+    def read(self, got: dict[str, Any]) -> Client:
+        data = got.get("text")
+        if data is None:
+            raise InputError("a binary message; send events as JSON text")
+        return _read.decode(data)
+
+    async def begin(self, first: Client) -> Begun:
+        if not isinstance(first, Start):
+            raise Over("the first event is session.start")
+        config = first.session
+        form = config.audio.format.check()
+        self._decoder, self._encoder = Decoder(form), Encoder(form)
+        call = Call(Stream())
+        if config.instructions:
+            call.read(config.instructions, Kind.INSTRUCT)
+        await self.house.admit(call, 0, self.house.temperature)
+        self._config = config
+        await self._tell("session.started", {"session": self._session()}, first)
+        return Begun(call, call.line)
+
+    async def heard(self, message: Client, call: Call) -> None:
+        now = {"start_ms": self._now_ms, "end_ms": self._now_ms}
+        match message:
+            case Append(audio):
+                wave = self._decoder.push(_bytes(audio))
+                assert isinstance(call.line, Stream)
+                call.line.write(np.zeros_like(wave) if self._muted else wave)
+            case Mute() | Unmute():
+                self._muted = isinstance(message, Mute)
+                what = "muted" if self._muted else "unmuted"
+                await self._tell(f"session.input_audio.{what}", {}, message)
+            case Instruct(content):
+                _append(call, content, Kind.INSTRUCT)
+                await self._tell("session.instructions.appended", now, message)
+            case Think(content) | Comment(content):
+                _append(call, content, Kind.BACKGROUND)
+                name = "thinking" if isinstance(message, Think) else "commentary"
+                await self._tell(f"session.{name}.appended", now, message)
+            case Update():
+                await self._tell("session.updated", {"session": self._session()}, message)
+            case Close():
+                self._closing = True
+                raise Over("closed by the client")
+            case Start():
+                raise InputError("session.start: the session has started")
+
+    async def said(self, turn: Turn) -> None:
+        out, self._now_ms = turn.out, round(1000 * turn.t_s)
+        delta = base64.b64encode(self._encoder.push(out.audio)).decode()
+        await self._tell("session.output_audio.delta", {"delta": delta})
+        # A conversation's own clock lacks the turns that passed unheard.
+        ahead = self._now_ms - 1000 * out.turn_s
+        for event in out.events:
+            end = round(1000 * event.t_s + ahead)
+            span = {"start_ms": max(end - round(1000 * WORD_S), 0), "end_ms": end}
+            if event.lane == "user":
+                heard = {"delta": f" {event.text}"} | span
+                await self._tell("session.input_transcript.delta", heard)
+            elif event.kind == Kind.DELEGATE.name:
+                asked = {"id": f"dlg_{secrets.token_hex(8)}", "target": "client"}
+                asked["type"] = "delegation"
+                created = {"delegation": asked, "offset_ms": end}
+                await self._tell("session.delegation.created", created)
+        if out.text:
+            span = {"start_ms": self._now_ms, "end_ms": self._now_ms + self.house.turn_ms}
+            await self._tell("session.output_transcript.delta", {"delta": out.text} | span)
+
+    async def wrong(self, what: str, got: dict[str, Any]) -> None:
+        """The field is where msgspec says, or what stands before the colon."""
+        found = re.search(r"`\$\.?([\w.\[\]]*)`", what) or re.match(r"([\w.]+):", what)
+        error = {
+            "type": "invalid_request_error",
+            "code": "invalid_value",
+            "message": what,
+            "param": found[1] if found else None,
+            "client_event_id": _event_id(got),
+        }
+        await self._tell("error", {"error": error})
+
+    async def ended(self, why: str) -> None:
+        if self._config is None:
+            await self.wrong(why, {})
+            return
+        reason = "close_requested" if self._closing else "connection_lost"
+        if not self._closing:
+            await self._tell("info", {"message": why, "code": "session_ending"})
+        usage = {"seconds": self._now_ms / 1000}
+        last = {"reason": reason, "session": self._session(), "usage": usage}
+        await self._tell("session.closed", last)
+
+    def _session(self) -> dict[str, Any]:
+        assert self._config is not None
+        given = msgspec.to_builtins(self._config)
+        given = {name: value for name, value in given.items() if value is not None}
+        expires = int(time.time()) + LIFE_S
+        return {"id": self._id, "expires_at": expires, "status": "active"} | given
+
+    async def _tell(
+        self, kind: str, fields: Mapping[str, Any], answers: _Event | None = None
+    ) -> None:
+        event = {"type": kind, "event_id": f"event_{secrets.token_hex(8)}"} | dict(fields)
+        if answers is not None and answers.event_id:
+            event["client_event_id"] = answers.event_id
+        await self.send(json.dumps(event))
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InputError(f"audio: no base64 ({error})") from None
+
+
+def _append(call: Call, content: str, channel: Kind) -> None:
+    if not call.read(content, channel):
+        raise InputError("content: too much waits to be read; send less")
+
+
+def _event_id(got: dict[str, Any]) -> str | None:
+    """Of a message that did not read as a whole."""
+    try:
+        found = msgspec.json.decode(got.get("text") or "", type=dict).get("event_id")
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None

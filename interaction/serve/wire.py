@@ -1,0 +1,167 @@
+"""A conversation over a WebSocket: what all protocols share.
+
+A protocol (`native`, `live`) says how messages read and write; here they are counted and
+timed, and the two directions meet. A message that makes no sense gets an answer that names
+the field, and the conversation goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from interaction.errors import InputError
+from interaction.serve.call import Call
+from interaction.serve.line import Numbered, Stream
+from interaction.serve.room import Turn
+
+if TYPE_CHECKING:
+    from interaction.serve.server import House
+
+HELLO_S = 10.0  # for the first message
+
+
+class Over(Exception):
+    """The conversation ends, by the client's wish or fault."""
+
+    def __init__(self, why: str, broke: bool = False) -> None:
+        super().__init__(why)
+        self.broke = broke  # the connection did: the client may come back
+
+
+class Begun(NamedTuple):
+    """token: by which a broken conversation is taken up again; None where a protocol has
+    no way to."""
+
+    call: Call
+    line: Stream | Numbered
+    token: str | None = None
+
+
+class Wire(ABC):
+    """One connection's. Of a protocol are the methods without a body."""
+
+    def __init__(self, house: House, socket: WebSocket) -> None:
+        self.house, self.socket = house, socket
+        self.limits = house.limits
+        self._wrong = 0
+        self._second, self._count = 0, 0
+
+    @abstractmethod
+    def read(self, got: dict[str, Any]) -> Any:
+        """A message. Raises InputError or msgspec's DecodeError."""
+
+    @abstractmethod
+    async def begin(self, first: Any) -> Begun:
+        """Answer the first message. Raises InputError when there is to be none, Over."""
+
+    @abstractmethod
+    async def heard(self, message: Any, call: Call) -> None:
+        """Take a message. Raises InputError when it makes no sense, Over when it ends."""
+
+    @abstractmethod
+    async def said(self, turn: Turn) -> None:
+        """Send a turn."""
+
+    @abstractmethod
+    async def wrong(self, what: str, got: dict[str, Any]) -> None:
+        """Say what is wrong with a message."""
+
+    @abstractmethod
+    async def ended(self, why: str) -> None:
+        """Say the last word."""
+
+    async def run(self) -> None:
+        try:
+            begun = await self._begin()
+        except Over as over:
+            await self._bye(str(over))
+            return
+        call = begun.call
+        speaking = asyncio.create_task(self._speak(call))
+        held = False
+        try:
+            await self._listen(call)
+        except Over as over:
+            held = over.broke and not call.why
+            if not held:
+                call.end(str(over))
+                await speaking  # what was said before the end, and why it ended
+        finally:
+            speaking.cancel()
+            await self.house.part(begun, held)
+
+    async def send(self, data: bytes | str) -> None:
+        try:
+            if isinstance(data, bytes):
+                await self.socket.send_bytes(data)
+            else:
+                await self.socket.send_text(data)
+        except (WebSocketDisconnect, RuntimeError):
+            raise Over("the connection broke", broke=True) from None
+
+    async def _begin(self) -> Begun:
+        try:
+            got, first = await asyncio.wait_for(self._next(), HELLO_S)
+        except TimeoutError:
+            raise Over(f"nothing was said within {HELLO_S:.0f} s") from None
+        try:
+            return await self.begin(first)
+        except InputError as error:
+            raise Over(str(error)) from None
+
+    async def _listen(self, call: Call) -> None:
+        """Until one side ends the conversation: raises Over."""
+        while True:
+            try:
+                got, message = await asyncio.wait_for(self._next(), self.limits.idle_s)
+            except TimeoutError:
+                raise Over(f"nothing came for {self.limits.idle_s:.0f} s") from None
+            try:
+                await self.heard(message, call)
+            except InputError as error:
+                await self._complain(str(error), got)
+
+    async def _speak(self, call: Call) -> None:
+        """Until the conversation ends or nobody is there; the listener notices both."""
+        with contextlib.suppress(Over):
+            async for turn in call.turns():
+                self.house.metrics.missing.inc(turn.missing_ms / 1e3)
+                await self.said(turn)
+            await self._bye(call.why or "")
+
+    async def _bye(self, why: str) -> None:
+        """Unless nobody is there any more."""
+        with contextlib.suppress(Over, WebSocketDisconnect, RuntimeError):
+            await self.ended(why)
+            await self.socket.close()
+
+    async def _next(self) -> tuple[dict[str, Any], Any]:
+        """The next message that makes sense, raw and read. Raises Over when there will be
+        none."""
+        while True:
+            got = dict(await self.socket.receive())
+            if got["type"] == "websocket.disconnect":
+                raise Over("the connection broke", broke=True)
+            second = int(time.monotonic())
+            self._count = self._count + 1 if second == self._second else 1
+            self._second = second
+            if self._count > self.limits.messages_per_s:
+                raise Over(f"more than {self.limits.messages_per_s} messages a second")
+            try:
+                return got, self.read(got)
+            except (msgspec.DecodeError, InputError, RecursionError) as error:
+                await self._complain(str(error), got)
+
+    async def _complain(self, what: str, got: dict[str, Any]) -> None:
+        self._wrong += 1
+        self.house.metrics.wrong.inc()
+        if self._wrong > self.limits.wrong:
+            raise Over(f"{self._wrong} wrong messages; the last: {what}")
+        await self.wrong(what, got)
