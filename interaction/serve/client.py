@@ -49,7 +49,8 @@ class Client:
         self._first = m.Resume(resume) if resume else m.Start(seed, temperature, delay)
         self._socket: ClientConnection
         self.token = ""
-        self.turn = 0  # number of the turn that `hear` sends next
+        self._delay = delay
+        self.turn = 0  # that `hear` sends next; kept abreast of the conversation's clock
         self.errors: list[str] = []
         self.why: str | None = None  # the conversation ended
 
@@ -95,6 +96,7 @@ class Client:
         while True:
             match await self._next():
                 case m.Say() as say:
+                    self.turn = max(self.turn, say.turn + 1 - self._delay)
                     pcm = np.frombuffer(say.audio, "<i2").astype(np.float32)
                     yield Said(say, pcm / 32768.0)
                 case m.Error(message):

@@ -1,0 +1,193 @@
+"""Many people who talk with a server at once, in real time.
+
+    python -m interaction.serve.load --url=ws://127.0.0.1:8080 --speakers=16 --seconds=60 \
+        --report=load.json --plot=load.png
+
+Everybody says a dialogue of the synthetic world, over and over, one micro-turn every
+200 ms, in the middle between two of the server's ticks. Told at the end: how long a reply
+took from the end of the sound that it answers, how even replies came, what sound came too
+late to be heard, and what the server says of its ticks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from interaction import report
+from interaction.data import world
+from interaction.errors import InputError, run_command
+from interaction.modality.audio import TURN_SAMPLES
+from interaction.serve.__main__ import KEY
+from interaction.serve.client import Client, Refused
+
+TURN_S = 0.2
+PHASE_S = 0.1  # after a reply, and so before the server's next tick
+
+
+@dataclass
+class Speaker:
+    """What one person met. reply_ms: from sending a turn to its reply; gap_ms: between
+    replies."""
+
+    replies: int = 0
+    unheard_ms: float = 0.0
+    refused: str | None = None
+    reply_ms: list[float] = field(default_factory=list)
+    gap_ms: list[float] = field(default_factory=list)
+
+
+async def speak(url: str, key: str | None, person: int, turns: int, told: Speaker) -> None:
+    """One conversation of so many turns."""
+    said = world.dialogue(0, person, "held_out_voices", turns=min(turns, 150)).user
+    waves = said.reshape(-1, TURN_SAMPLES)
+    try:
+        async with Client(url, key, seed=person) as talk:
+            sent: dict[int, float] = {}
+            last = None
+            async for reply in talk:
+                now, number = time.perf_counter(), reply.message.turn
+                if number in sent:
+                    told.reply_ms.append(1e3 * (now - sent.pop(number)))
+                if last is not None:
+                    told.gap_ms.append(1e3 * (now - last))
+                last = now
+                told.replies += 1
+                told.unheard_ms += reply.message.missing_ms
+                if told.replies >= turns:
+                    return
+                await asyncio.sleep(PHASE_S)
+                sent[talk.turn] = time.perf_counter()
+                await talk.hear(waves[talk.turn % len(waves)])
+            told.refused = talk.why
+    except Refused as refused:
+        told.refused = str(refused)
+
+
+def metrics(url: str) -> dict[str, float]:
+    """The server's own figures, by name."""
+    address = url.replace("ws", "http", 1).rstrip("/") + "/metrics"
+    try:
+        text = urllib.request.urlopen(address, timeout=10).read().decode()
+    except OSError as error:
+        raise InputError(f"{address}: {error}; start the server first") from None
+    families = text_string_to_metric_families(text)
+    return {
+        sample.name + "".join(f".{v}" for v in sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+async def everybody(url: str, speakers: int, seconds: float) -> list[Speaker]:
+    told = [Speaker() for _ in range(speakers)]
+    turns, key = round(seconds / TURN_S), os.environ.get(KEY)
+    talks = [
+        asyncio.create_task(speak(url, key, person, turns, told[person]))
+        for person in range(speakers)
+    ]
+    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    with Progress(*columns) as bar:
+        task = bar.add_task(f"{speakers} speakers", total=turns * speakers)
+        while not all(talk.done() for talk in talks):
+            bar.update(task, completed=sum(each.replies for each in told))
+            await asyncio.sleep(0.5)
+    await asyncio.gather(*talks)
+    return told
+
+
+def figures(told: list[Speaker], before: dict[str, float], after: dict[str, float]) -> dict:
+    """Of the clients, and of the server between two readings of its metrics."""
+    grown = {name: after[name] - before.get(name, 0.0) for name in after}
+    ticks = grown["interaction_tick_seconds_count"]
+    every = lambda name: [x for each in told for x in getattr(each, name)]  # noqa: E731
+    return {
+        "speakers": len(told),
+        "held": sum(each.refused is None for each in told),
+        "refused": sorted({each.refused for each in told if each.refused}),
+        "replies": sum(each.replies for each in told),
+        "reply_ms": report.percentiles(every("reply_ms")),
+        "gap_ms": report.percentiles(every("gap_ms")),
+        "unheard_s": round(sum(each.unheard_ms for each in told) / 1e3, 3),
+        "server": {
+            "ticks": ticks,
+            "tick_mean_ms": round(1e3 * grown["interaction_tick_seconds_sum"] / ticks, 2)
+            if ticks
+            else None,
+            "deadline_misses": grown["interaction_deadline_misses_total"],
+            "turns_skipped": grown["interaction_turns_skipped"],
+        },
+    }
+
+
+def plot(told: list[Speaker], path: Path) -> None:
+    """How long replies took and how even they came, as distributions."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    for axis, name, label in zip(
+        axes,
+        ("reply_ms", "gap_ms"),
+        ("reply after sending", "between replies"),
+        strict=True,
+    ):
+        values = np.sort([x for each in told for x in getattr(each, name)])
+        axis.plot(values, np.linspace(0, 100, len(values)))
+        axis.set(xlabel=f"{label} (ms)", ylabel="% of turns", ylim=(0, 100))
+        axis.grid(alpha=0.3)
+    figure.suptitle(f"{len(told)} speakers")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m interaction.serve.load",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--url", default="ws://127.0.0.1:8080")
+    add("--speakers", type=int, default=4)
+    add("--seconds", type=float, default=30.0)
+    add("--report", type=Path, help="figures: json")
+    add("--plot", type=Path, help="a picture: png, svg or pdf")
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = _arguments()
+    if args.speakers < 1 or args.seconds < 1:
+        raise InputError("--speakers and --seconds start at 1")
+    before = metrics(args.url)
+    told = asyncio.run(everybody(args.url, args.speakers, args.seconds))
+    found = figures(told, before, metrics(args.url))
+    if args.plot and found["replies"]:
+        plot(told, args.plot)
+    if args.report:
+        head = report.header("interaction.load/1", {"url": args.url})
+        report.write_report(args.report, head | {"seconds": args.seconds} | found)
+    server = found["server"]
+    print(
+        f"{found['held']} of {found['speakers']} conversations held; reply p50 "
+        f"{found['reply_ms']['p50']} ms, p99 {found['reply_ms']['p99']} ms; unheard "
+        f"{found['unheard_s']} s; {server['deadline_misses']:.0f} of {server['ticks']:.0f} "
+        f"ticks late, mean {server['tick_mean_ms']} ms"
+    )
+    for why in found["refused"]:
+        print(f"refused or ended: {why}")
+    return int(found["held"] < found["speakers"])
+
+
+if __name__ == "__main__":
+    run_command(main)
