@@ -37,8 +37,8 @@ def _add_taps_backward(kept: tuple, g_BTC: jax.Array) -> tuple:
     d_padded = jnp.zeros_like(padded_BPC)
     for tap, w in enumerate(w_KC):
         d_padded = d_padded + jnp.pad(rounded(g_BTC * w), rest(tap))
-    d_w = [(g_BTC * padded_BPC[:, tap : tap + length]).sum((0, 1)) for tap in range(kernel)]
-    return g_BTC, d_padded, jnp.stack(d_w)
+    products = (g_BTC * padded_BPC[:, tap : tap + length] for tap in range(kernel))
+    return g_BTC, d_padded, jnp.stack([rounded(x).sum((0, 1)) for x in products])
 
 
 _add_taps.defvjp(

@@ -20,12 +20,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from interaction.ops.groups import align
+from interaction.rounding import rounded
 
 BLOCK = 512  # terms of a chain: kernels split longer sums as they like
 LANES = 16  # columns: kernels take other paths for a rest of fewer
 FEW = 64  # rows below which a large right side makes kernels split the sum
 LARGE = 32_768  # elements of a right side from which they do
 TILE = 16  # rows of one group that `grouped` multiplies together
+DEEP = 64  # and that `grouped_outer` does
 
 
 def chain(x: jax.Array, w: jax.Array) -> jax.Array:
@@ -113,6 +115,12 @@ def product(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
     return _blocks(x, w, turned, kernels_follow())
 
 
+def outer(x_MK: jax.Array, g_MN: jax.Array) -> jax.Array:
+    """x^T @ g, a product. -> float32 [K, N]. x is turned in memory first: kernels that turn
+    it as they go split sums by the number of threads, and so by that of devices."""
+    return product(rounded(jnp.swapaxes(x_MK, -1, -2)), g_MN, False)
+
+
 def defined(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
     """`product` by its definition, on any platform."""
     return _blocks(x, w, turned, False)
@@ -151,6 +159,23 @@ def grouped(x_MK: jax.Array, w_XKN: jax.Array, sizes_X: jax.Array) -> jax.Array:
 
     out = jnp.zeros((len(x), N), jnp.float32)
     return jax.lax.fori_loop(0, tiles.used, one, out)[tiles.to]
+
+
+def grouped_outer(x_MK: jax.Array, g_MN: jax.Array, sizes_X: jax.Array) -> jax.Array:
+    """x^T @ g over the rows of each group, whose tiles are added in order: the gradient of
+    `grouped` by its matrices. -> float32 [X, K, N]."""
+    M, K, N = *x_MK.shape, g_MN.shape[1]
+    tiles = align(sizes_X, M, DEEP)
+    x, g = tiles.rows_of(x_MK, K), tiles.rows_of(g_MN, N)
+
+    def add(t: jax.Array, out: jax.Array) -> jax.Array:
+        rows = (jax.lax.dynamic_slice_in_dim(a, t * DEEP, DEEP) for a in (x, g))
+        e = tiles.group[t]
+        sofar = jax.lax.dynamic_index_in_dim(out, e, 0, keepdims=False)
+        return jax.lax.dynamic_update_index_in_dim(out, sofar + outer(*rows), e, 0)
+
+    out = jnp.zeros((len(sizes_X), K, N), jnp.float32)
+    return jax.lax.fori_loop(0, tiles.used, add, out)
 
 
 def row_sum(x_MN: jax.Array) -> jax.Array:

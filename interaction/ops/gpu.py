@@ -79,6 +79,11 @@ def _grouped_kernel(group_ref, x_ref, w_ref, out_ref) -> None:
     out_ref[...] = jax.lax.fori_loop(0, x_ref.shape[1] // TERMS, add, zero)
 
 
+def outer(x_MK: jax.Array, g_MN: jax.Array) -> jax.Array:
+    """x^T @ g, a product. -> float32 [K, N]."""
+    return product(jnp.swapaxes(x_MK, -1, -2), g_MN, False)
+
+
 @functools.partial(jax.jit, static_argnames=("interpret",), inline=True)
 def grouped(
     x_MK: jax.Array, w_XKN: jax.Array, sizes_X: jax.Array, interpret: bool = False

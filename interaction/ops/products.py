@@ -2,9 +2,8 @@
 
 So a row's result cannot depend on the rows beside it, on how many columns a device holds,
 or on how a stream was cut into blocks. What the value is differs by platform: `cpu`, `tpu`
-and `gpu` each fix one order; this is the one place that chooses between them. Gradients
-are ordinary ones on CPUs, where a step's shapes are the same on every mesh and programs
-for one device and for several have the same products; elsewhere they are pinned too.
+and `gpu` each fix one order, for gradients too; this is the one place that chooses
+between them.
 """
 
 from __future__ import annotations
@@ -44,22 +43,18 @@ def _forward(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
     )
 
 
-def _pinned_gradient(
-    multiply: Callable, turned: bool, x: jax.Array, w: jax.Array, g: jax.Array
+def _gradient(
+    platform: Any,
+    multiply: Callable,
+    turned: bool,
+    x: jax.Array,
+    w: jax.Array,
+    g: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     g = g.astype(x.dtype)
-    flip = lambda a: jnp.swapaxes(a, -1, -2)  # noqa: E731
     dx = multiply(g, w, not turned)
-    dw = multiply(flip(g), x, False) if turned else multiply(flip(x), g, False)
+    dw = platform.outer(g, x) if turned else platform.outer(x, g)
     return dx.astype(x.dtype), dw.astype(w.dtype)
-
-
-def _ordinary_gradient(
-    turned: bool, x: jax.Array, w: jax.Array, g: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    dtype = jnp.result_type(x, w)
-    dot = lambda x, w: cpu.dot(x, w, turned).astype(dtype)  # noqa: E731
-    return jax.vjp(dot, x, w)[1](g.astype(dtype))
 
 
 def _with_gradient(turned: bool) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -68,15 +63,13 @@ def _with_gradient(turned: bool) -> Callable[[jax.Array, jax.Array], jax.Array]:
         return _forward(x, w, turned)
 
     def backward(kept: tuple, g: jax.Array) -> tuple[jax.Array, jax.Array]:
-        ordinary = functools.partial(_ordinary_gradient, turned)
-        return _by_platform(
-            *kept,
-            g,
-            on_cpu=ordinary,
-            on_tpu=functools.partial(_pinned_gradient, tpu.product, turned),
-            on_gpu=functools.partial(_pinned_gradient, gpu.product, turned),
-            elsewhere=ordinary,
+        on = lambda platform: functools.partial(  # noqa: E731
+            _gradient, platform, platform.product, turned
         )
+        return _by_platform(
+            *kept, g, on_cpu=on(cpu), on_tpu=on(tpu), on_gpu=on(gpu),
+            elsewhere=functools.partial(_gradient, cpu, cpu.defined, turned),
+        )  # fmt: skip
 
     op.defvjp(lambda x, w: (op(x, w), (x, w)), backward)
     return op
@@ -100,26 +93,16 @@ def grouped(x_MK: jax.Array, w_XKN: jax.Array, sizes_X: jax.Array) -> jax.Array:
     )  # fmt: skip
 
 
-def _ordinary_grouped(x, w, sizes, g):
-    dtype = jnp.result_type(x, w)
-    dot = lambda x, w: jax.lax.ragged_dot(x, w, sizes).astype(dtype)  # noqa: E731
-    return jax.vjp(dot, x, w)[1](g.astype(dtype))
-
-
-def _pinned_grouped(platform, x, w, sizes, g):
+def _grouped_gradient(platform, x, w, sizes, g):
     g = jnp.where((jnp.arange(len(x)) < sizes.sum())[:, None], g.astype(x.dtype), 0)
     dx = platform.grouped(g, jnp.swapaxes(w, 1, 2), sizes)
     return dx.astype(x.dtype), platform.grouped_outer(x, g, sizes).astype(w.dtype)
 
 
 def _grouped_backward(kept: tuple, g: jax.Array) -> tuple:
+    on = lambda platform: functools.partial(_grouped_gradient, platform)  # noqa: E731
     dx, dw = _by_platform(
-        *kept,
-        g,
-        on_cpu=_ordinary_grouped,
-        on_tpu=functools.partial(_pinned_grouped, tpu),
-        on_gpu=functools.partial(_pinned_grouped, gpu),
-        elsewhere=_ordinary_grouped,
+        *kept, g, on_cpu=on(cpu), on_tpu=on(tpu), on_gpu=on(gpu), elsewhere=on(cpu)
     )
     return dx, dw, None
 

@@ -97,6 +97,11 @@ def _grouped_kernel(expert_ref, used_ref, x_ref, w_ref, out_ref) -> None:
         _accumulate(x_ref, w_ref, out_ref, (1, 0), k == 0)
 
 
+def outer(x_MK: jax.Array, g_MN: jax.Array) -> jax.Array:
+    """x^T @ g, a product. -> float32 [K, N]."""
+    return product(jnp.swapaxes(x_MK, -1, -2), g_MN, False)
+
+
 @functools.partial(jax.jit, static_argnames=("interpret",), inline=True)
 def grouped(
     x_MK: jax.Array, w_XKN: jax.Array, sizes_X: jax.Array, interpret: bool = False

@@ -224,7 +224,12 @@ def loss(
     flow_mse = flow_loss(
         params, cfg, flow_key, out.hidden, batch, x_BOM, weights, one_over["patches"]
     )
-    total = tokens + weights.heard * heard + weights.flow * flow_mse + weights.z * z
+    total = (
+        tokens
+        + rounded(weights.heard * heard)
+        + rounded(weights.flow * flow_mse)
+        + rounded(weights.z * z)
+    )
     return total, {
         "loss": total,
         "text": share(ce, text_here, one_over["text"]),

@@ -110,7 +110,7 @@ def _sum_of_leaves(f: Callable[[jax.Array], Any], first: jax.Array, n: int) -> A
     half = n // 2
 
     def add(i: jax.Array, total: Any) -> Any:
-        part = _sum_of_leaves(f, first + i * half, half)
+        part = jax.tree.map(rounded, _sum_of_leaves(f, first + i * half, half))
         return jax.tree.map(lambda t, p: jnp.where(i == 0, p, t + p), total, part)
 
     shapes = jax.eval_shape(f, first)
@@ -186,7 +186,7 @@ def _squares(o: ops.Ops, spec: Spec, g: jax.Array) -> jax.Array:
     are put side by side before they are added. -> float32 []."""
     divided = [i for i, axis in enumerate(spec.axes) if TABLE[axis]]
     rest = [i for i in range(g.ndim) if i not in divided]
-    g = jnp.transpose(g * g, divided + rest)
+    g = jnp.transpose(rounded(g * g), divided + rest)
     parts = o.row_sum(g.reshape(*g.shape[: len(divided)], -1))[..., 0]
     for dim, i in enumerate(divided):
         for axis in reversed(TABLE[spec.axes[i]]):
