@@ -38,6 +38,8 @@ def _arguments() -> argparse.Namespace:
     add("--slots", type=int, default=16, help="conversations at once (16)")
     add("--temperature", type=float, default=0.0,
         help="for clients that do not choose one (0: what is likeliest)")  # fmt: skip
+    add("--close", type=float, default=0.85, metavar="SHARE",
+        help="of 200 ms that ticks may take before nobody more comes (0: all)")  # fmt: skip
     add("--drain", type=float, default=30.0, metavar="S",
         help="after SIGTERM, seconds for conversations to end in (30)")  # fmt: skip
     add("--grace", type=float, default=Limits.grace_s, metavar="S",
@@ -69,7 +71,9 @@ def main() -> int:
     )  # fmt: skip
     print(f"opening {args.checkpoint} with {args.slots} slots ...", file=sys.stderr)
     engine = Engine(open_package(args.checkpoint), args.slots)
-    server = Server(app(engine, limits, args.temperature), args.host, args.port, args.drain)
+    server = Server(
+        app(engine, limits, args.temperature, args.close), args.host, args.port, args.drain
+    )
     print(f"serving at http://{args.host}:{args.port}", file=sys.stderr, flush=True)
     server.run()
     return 0 if server.started else 1

@@ -85,13 +85,16 @@ class Figures:
     def recent(self) -> list[Tick]:
         return [*self.ticks][-RECENT:]
 
-    def headroom(self) -> str | None:
-        """Why nobody more should come; None when there is room."""
+    def headroom(self, close: float = CLOSE) -> str | None:
+        """Why nobody more should come; None when there is room. close: share of a turn that
+        ticks may take; 0 for no rule."""
+        if not close:
+            return None
         last = [tick for tick in self.recent() if tick.sessions]
         if len(last) < RECENT // 5:
             return None
         took = float(np.percentile([t.compute_ms + t.send_ms for t in last], 95))
-        if took > CLOSE * 1000 * TURN_S:
+        if took > close * 1000 * TURN_S:
             return f"ticks take {took:.0f} of {1000 * TURN_S:.0f} ms; try again later"
         missed = sum(not t.met for t in last)
         if missed > RECENT // 10:
@@ -110,7 +113,7 @@ class _Place:
 
 class Room:
     """Lives from `start` to `stop`. now, sleep: of a clock in seconds; watch: is told of
-    every tick."""
+    every tick; close: as `Figures.headroom` takes it."""
 
     def __init__(
         self,
@@ -118,8 +121,10 @@ class Room:
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Any] = time.sleep,
         watch: Callable[[Tick], None] = lambda tick: None,
+        close: float = CLOSE,
     ) -> None:
         self.engine = engine
+        self._close = close
         self.figures = Figures()
         self._watch = watch
         self.failed: BaseException | None = None
@@ -152,7 +157,7 @@ class Room:
         """Why nobody would be admitted now."""
         if self.guests >= self.engine.slots:
             return f"all {self.engine.slots} slots are taken"
-        return self.figures.headroom()
+        return self.figures.headroom(self._close)
 
     def admit(self, guest: Guest, seed: int, temperature: float) -> Future[None]:
         """From the next tick on. The future raises Full, saying why."""
@@ -194,7 +199,7 @@ class Room:
         return self.engine.resume(snapshot)
 
     def _enter(self, guest: Guest, seat: Callable[[], Seat]) -> None:
-        if why := self.figures.headroom():
+        if why := self.figures.headroom(self._close):
             raise Full(why)
         place = _Place(seat(), guest)
         place.turns = place.seat.talk.turn

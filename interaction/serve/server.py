@@ -30,7 +30,7 @@ from interaction.serve.limits import Limits
 from interaction.serve.live import Live
 from interaction.serve.metrics import Metrics
 from interaction.serve.native import Native
-from interaction.serve.room import STOPPING, Room
+from interaction.serve.room import CLOSE, STOPPING, Room
 from interaction.serve.wire import Begun, Wire
 
 
@@ -141,11 +141,15 @@ async def _metrics(request: Request) -> Response:
     )
 
 
-def app(engine: Engine, limits: Limits, temperature: float = 0.0) -> Starlette:
+def app(
+    engine: Engine, limits: Limits, temperature: float = 0.0, close: float = CLOSE
+) -> Starlette:
     """The room lives as long as the app does. temperature: of text and control tokens, for
-    clients whose protocol has no word for it."""
+    clients whose protocol has no word for it; close: share of a turn that ticks may take
+    before nobody more is admitted."""
     metrics = Metrics(engine.slots)
-    house = House(Room(engine, watch=metrics.watch), limits, metrics, temperature)
+    room = Room(engine, watch=metrics.watch, close=close)
+    house = House(room, limits, metrics, temperature)
 
     @contextlib.asynccontextmanager
     async def lives(app: Starlette) -> AsyncIterator[None]:

