@@ -51,7 +51,7 @@ setup(
         ]
     ),
     package_data={
-        "interaction": ["assets/*", "assets/**/*"],
+        "interaction": ["assets/*", "assets/**/*", "serve/page/*"],
         "launch": ["published/*.json", "templates/*.sh"],
     },
     install_requires=[

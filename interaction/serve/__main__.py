@@ -6,7 +6,8 @@ Every conversation has a slot of the device's state; all take a turn every 200 m
 slot is free, or ticks come close to their deadline, new conversations are refused with the
 reason, and those that run go on as they were. SIGTERM lets them end first.
 
-Clients: `interaction.serve.client` (WebSocket /v1/native). /healthz, /readyz, /metrics.
+The address itself is a page to talk on. Clients: `interaction.serve.client` (WebSocket
+/v1/native). /healthz, /readyz, /metrics.
 Nothing that is said is kept.
 """
 
@@ -74,7 +75,8 @@ def main() -> int:
     server = Server(
         app(engine, limits, args.temperature, args.close), args.host, args.port, args.drain
     )
-    print(f"serving at http://{args.host}:{args.port}", file=sys.stderr, flush=True)
+    where = f"[{args.host}]" if ":" in args.host else args.host
+    print(f"open http://{where}:{args.port}/ to talk", file=sys.stderr, flush=True)
     server.run()
     return 0 if server.started else 1
 

@@ -55,12 +55,17 @@ class Close(_Message, tag="close", forbid_unknown_fields=True):
 
 
 class Started(_Message, tag="started"):
-    """turn: the number that is heard next; token: for `Resume`, within `grace_s`."""
+    """turn: the number that is heard next; token: for `Resume`, within `grace_s`; frame_*:
+    pixels of a picture as the model sees it, scaled to fit in, and turns from one look to
+    the next: others pass unseen."""
 
     token: str
     turn: int
     turn_ms: int
     grace_s: float
+    frame_height: int
+    frame_width: int
+    frame_period: int
 
 
 class Happened(msgspec.Struct):
@@ -75,7 +80,8 @@ class Happened(msgspec.Struct):
 class Say(_Message, tag="say"):
     """A micro-turn of the agent's, for the 200 ms from when it comes. turn: of the clock,
     which is `Start.delay` ahead of the input that it answers; cleared: drop what is queued
-    for playback first; missing_ms: of the input, what had not come in time."""
+    for playback first; missing_ms: of the input, what had not come in time; early_ms: how
+    long the input had waited when the turn began, by which a client may pace itself."""
 
     turn: int
     audio: bytes
@@ -85,6 +91,7 @@ class Say(_Message, tag="say"):
     cleared: bool
     missing_ms: float
     compute_ms: float
+    early_ms: float = 0.0
 
 
 class Error(_Message, tag="error"):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import secrets
+import time
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from starlette.websockets import WebSocket
 
 from interaction.errors import InputError
 from interaction.serve import messages as m
@@ -35,6 +37,10 @@ def picture(data: bytes) -> np.ndarray:
 class Native(Wire):
     """Messages are those of `interaction.serve.messages`."""
 
+    def __init__(self, house: Any, socket: WebSocket) -> None:
+        super().__init__(house, socket)
+        self._came: dict[int, float] = {}  # turns that wait: when, in seconds
+
     def read(self, got: dict[str, Any]) -> m.ToServer:
         data = got.get("bytes")
         if data is None:
@@ -53,8 +59,13 @@ class Native(Wire):
             await self.house.rejoin(held, call)
         else:
             raise Over("the first message is `start` or `resume`")
-        ms, grace = self.house.turn_ms, self.limits.grace_s
-        await self.send(m.encode(m.Started(token, turn, ms, grace)))
+        cfg = self.house.room.engine.cfg
+        started = m.Started(
+            token, turn, self.house.turn_ms, self.limits.grace_s,
+            cfg.frame_height, cfg.frame_width, cfg.frame_period,
+        )  # fmt: skip
+        self._delay = line.delay
+        await self.send(m.encode(started))
         return Begun(call, line, token)
 
     async def heard(self, message: m.ToServer, call: Call) -> None:
@@ -67,14 +78,24 @@ class Native(Wire):
             raise InputError("pictures: of two sizes; send both alike")
         assert isinstance(call.line, Numbered)
         sound = np.frombuffer(message.audio, "<i2").astype(np.float32) / 32768.0
-        call.line.write(message.turn, sound)
+        if call.line.write(message.turn, sound):
+            self._came[message.turn] = time.monotonic()
         if pair:
             call.see(np.stack(pair))
         if message.text and not call.read(message.text):
             raise InputError("text: too much waits to be read; send less")
 
     async def said(self, turn: Turn) -> None:
-        await self.send(m.encode(say(turn, self.house.turn_ms)))
+        said = say(turn, self.house.turn_ms)
+        said.early_ms = self._early_ms(said)
+        await self.send(m.encode(said))
+
+    def _early_ms(self, said: m.Say) -> float:
+        """0 when what it answers had not come."""
+        began, answers = time.monotonic() - said.compute_ms / 1e3, said.turn - self._delay
+        came = self._came.get(answers, began)
+        self._came = {turn: s for turn, s in self._came.items() if turn > answers}
+        return round(max(1e3 * (began - came), 0.0), 1)
 
     async def wrong(self, what: str, got: dict[str, Any]) -> None:
         await self.send(m.encode(m.Error(what)))
@@ -84,9 +105,12 @@ class Native(Wire):
 
 
 def say(turn: Turn, turn_ms: int) -> m.Say:
-    out = turn.out
+    """Its times are of the clock; a conversation's own lacks the turns that passed."""
+    out, passed_s = turn.out, turn.t_s - turn.out.turn_s
     pcm = (np.clip(out.audio, -1.0, 32767 / 32768) * 32768).round().astype("<i2")
-    events = [m.Happened(e.t_s, e.lane, e.kind, e.text) for e in out.events]
+    events = [
+        m.Happened(round(e.t_s + passed_s, 3), e.lane, e.kind, e.text) for e in out.events
+    ]
     number = round(1000 * turn.t_s / turn_ms) - 1
     return m.Say(
         number, pcm.tobytes(), out.text, list(out.heard), events, out.cleared,

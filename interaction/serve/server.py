@@ -2,6 +2,7 @@
 
 GET /healthz   the process lives        GET /readyz   a conversation would be admitted
 GET /metrics   for Prometheus           WS  /v1/native  `interaction.serve.messages`
+GET /          a page to talk on
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from interaction.serve.limits import Limits
 from interaction.serve.live import Live
 from interaction.serve.metrics import Metrics
 from interaction.serve.native import Native
+from interaction.serve.page import Page
 from interaction.serve.room import CLOSE, STOPPING, Room
 from interaction.serve.wire import Begun, Wire
 
@@ -120,6 +122,14 @@ def _way_in(wire: type[Wire]) -> Callable[[WebSocket], Awaitable[None]]:
     return come
 
 
+async def _knock(request: Request) -> Response:
+    """Whether a WebSocket would be let in: browsers tell a page nothing of a refusal."""
+    house: House = request.app.state.house
+    if why := house.limits.refuses(request):
+        return PlainTextResponse(f"{why}\n", 403)
+    return PlainTextResponse("welcome; come with a WebSocket\n", 426)
+
+
 async def _healthz(request: Request) -> Response:
     house: House = request.app.state.house
     lives = house.room.alive
@@ -165,8 +175,10 @@ def app(
         Route("/healthz", _healthz),
         Route("/readyz", _readyz),
         Route("/metrics", _metrics),
+        Route("/v1/native", _knock),
         WebSocketRoute("/v1/native", _way_in(Native)),
         WebSocketRoute("/v1/live/sessions", _way_in(Live)),
+        Route("/{path:path}", Page()),  # the last: it takes every other address
     ]
     made = Starlette(routes=routes, lifespan=lives)
     made.state.house = house
