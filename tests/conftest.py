@@ -16,6 +16,8 @@ from interaction.package import ASSETS
 from interaction.params import initialise
 from interaction.settings import load
 
+NO_BROWSER = "the page was not tried: no Chromium or Chrome on PATH; install chromium"
+
 
 @pytest.fixture(scope="session", autouse=True)
 def programs(tmp_path_factory):
@@ -35,6 +37,20 @@ def programs(tmp_path_factory):
             jax.config.update(name, value)
         compilation_cache.reset_cache()  # it looks for its directory once
         yield
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """A Chromium's or Chrome's program."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = next(filter(None, map(shutil.which, names)), None)
+    return found or pytest.skip(NO_BROWSER)
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    if any(NO_BROWSER in str(report.longrepr) for report in skipped):
+        terminalreporter.config.add_cleanup(lambda: print(NO_BROWSER))  # the last line
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -22,9 +24,9 @@ class Served:
     """Ends when it is told to, or with the tests. It admits on a busy machine too."""
 
     key = "a-key"
-    slots = 3
 
-    def __init__(self, model, *flags: str) -> None:
+    def __init__(self, model, *flags: str, slots: int = 3) -> None:
+        self.slots = slots
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -75,11 +77,11 @@ def eager(tiny, tiny_params, tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def serve(eager):
-    """serve(*flags) -> a server of the eager model."""
+    """serve(*flags) -> a server, of the eager model where none is named."""
     servers = []
 
-    def start(*flags: str) -> Served:
-        servers.append(Served(eager, *flags))
+    def start(*flags: str, model=eager, slots: int = 3) -> Served:
+        servers.append(Served(model, *flags, slots=slots))
         return servers[-1]
 
     yield start
@@ -90,3 +92,13 @@ def serve(eager):
 @pytest.fixture(scope="package")
 def served(serve):
     return serve("--idle=20", "--grace=30", "--temperature=1")
+
+
+@pytest.fixture(scope="package")
+def browse(chromium):
+    """browse(heard) -> `Chromium` of the file beside this one."""
+    path = Path(__file__).with_name("chromium.py")
+    spec = importlib.util.spec_from_file_location("chromium", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return lambda heard: module.Chromium(chromium, heard)

@@ -123,6 +123,7 @@ function stop(why) {
 }
 
 at("start").onclick = () => (talk ? stop("") : start());
+addEventListener("pagehide", () => talk && stop("")); // nobody comes back to it
 
 // A key.
 

@@ -19,6 +19,7 @@ export class Transcript {
 
   clear() {
     this.#list.replaceChildren();
+    this.#list.tabIndex = -1;
     this.#open = { user: null, agent: null };
   }
 
@@ -80,6 +81,7 @@ export class Transcript {
     const body = document.createElement("p");
     item.append(name, time, body);
     this.#list.append(item);
+    this.#list.tabIndex = 0; // to be scrolled by keys
     while (this.#list.children.length > KEPT) this.#list.firstElementChild.remove();
     return body;
   }
