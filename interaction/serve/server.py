@@ -35,6 +35,8 @@ from interaction.serve.page import Page
 from interaction.serve.room import CLOSE, STOPPING, Room
 from interaction.serve.wire import Begun, Wire
 
+CROWDED = "too many connections; try again later"
+
 
 @dataclass
 class Held:
@@ -110,7 +112,7 @@ def _way_in(wire: type[Wire]) -> Callable[[WebSocket], Awaitable[None]]:
             await socket.close(1008, why[:100])  # before it is accepted: HTTP 403
             return
         if house.connections >= house.limits.connections:
-            await socket.close(1013, "too many connections; try again later")
+            await socket.close(1013, CROWDED)
             return
         house.connections += 1
         try:
@@ -127,6 +129,8 @@ async def _knock(request: Request) -> Response:
     house: House = request.app.state.house
     if why := house.limits.refuses(request):
         return PlainTextResponse(f"{why}\n", 403)
+    if house.connections >= house.limits.connections:
+        return PlainTextResponse(f"{CROWDED}\n", 503)
     return PlainTextResponse("welcome; come with a WebSocket\n", 426)
 
 

@@ -66,6 +66,8 @@ def test_a_conversation(served):
             assert all(x.sound.shape == (3200,) for x in said)
             missing = [x.message.missing_ms for x in said]
             assert missing[-1] >= 200.0 and 0.0 in missing
+            early = {x.message.turn: x.message.early_ms for x in said}
+            assert early[2] > 0 and early[said[-1].message.turn] == 0
             assert any(x.sound.any() for x in said)
             assert talk.errors == []
 
@@ -111,6 +113,9 @@ def test_strangers_and_strange_pages_are_turned_away(served):
             pass
 
     asyncio.run(knock())
+    status, why = served.get("/v1/native?key=wrong")
+    assert status == 403 and "wrong key" in why
+    assert served.get(f"/v1/native?key={served.key}")[0] == 426
 
 
 def test_a_full_server_says_so(served):

@@ -275,7 +275,7 @@ def test_messages_are_read_as_they_are_written(page):
               -(1 << 40), 0.5, -1e300],
         "s": ["", "é" * 10, "x" * 200, "y" * 70_000], "b": [True, False, None],
         "l": [list(range(20)), list(range(70_000))],
-        "m": {str(k): k for k in range(20)},
+        "m": {str(k): k for k in range(20)}, "last": "whole",
     }  # fmt: skip
     data = base64.b64encode(msgspec.msgpack.encode(given)).decode()
     back = page.run(
@@ -350,4 +350,35 @@ def test_two_clocks_are_kept_together(page):
     """
     for seen in page.run(script):
         assert all(30 < x < 60 for x in seen[20:]), seen[:40]
-        assert max(seen[-100:]) - min(seen[-100:]) < 3
+        assert max(seen[-100:]) - min(seen[-100:]) < 1
+
+
+def test_what_is_cleared_is_not_heard_and_no_microphone_is_all_zeros(page):
+    script = """
+    (async () => {
+      const context = new AudioContext();
+      await context.resume();
+      await context.audioWorklet.addModule('/worklet.js');
+      const one = { channelCount: 1, channelCountMode: 'explicit',
+        outputChannelCount: [1] };
+      const [ear, mouth] = ['microphone', 'player'].map((name) => {
+        const node = new AudioWorkletNode(context, name, one);
+        node.connect(context.destination);
+        return node;
+      });
+      const next = (node, true_) => new Promise((done) => {
+        node.port.onmessage = ({ data }) => true_(data) && done(data);
+      });
+      const piece = await next(ear, () => true);
+      const tone = Float32Array.from({ length: 80000 }, (_, i) => Math.sin(i / 6) / 2);
+      mouth.port.postMessage({ samples: tone, clear: false });
+      await next(mouth, ({ sounded }) => sounded > 0.2);
+      mouth.port.postMessage({ samples: new Float32Array(3200), clear: true });
+      const { sounded } = await next(mouth, ({ peak }) => peak < 1e-4);
+      context.close();
+      return [sounded, [...piece]];
+    })()
+    """
+    sounded, piece = page.run(script)
+    assert 0.2 < sounded < 4
+    assert len(piece) == 1600 and len(set(piece)) > 3 and max(map(abs, piece)) <= 4

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import threading
 
 import numpy as np
 import pytest
 
+from interaction.conversation import Event
 from interaction.errors import InputError
 from interaction.package import open_package
 from interaction.serve.engine import Engine, Full
 from interaction.serve.line import Numbered, Stream
+from interaction.serve.native import say
 from interaction.serve.room import CLOSE, RECENT, Figures, Room, Tick
 
 TURN = 3200
@@ -122,6 +125,9 @@ def test_a_clock_far_behind_lets_turns_pass_and_says_so(room):
     assert 8 <= passed <= 10
     assert [round(sum(t.missing_ms for t in turns))] == [200 * passed]
     assert turns[-1].t_s == pytest.approx(0.2 * (6 + passed))
+    event = Event(turns[-1].out.turn_s, "control", "BREAK", "")
+    out = dataclasses.replace(turns[-1].out, events=(event,))
+    assert [e.t_s for e in say(turns[-1]._replace(out=out), 200).events] == [turns[-1].t_s]
     assert caller.line.now >= 6 + passed and not any(caller.line.dropped.values())
 
 
