@@ -32,8 +32,9 @@ class Said(msgspec.Struct):
 
 
 class Client:
-    """One conversation. `token` is for `resume=` after a broken connection; `errors` are
-    what the server said of messages that it did not take."""
+    """One conversation. `token` is for `resume=` after a broken connection, those of `kept`
+    are of snapshots; `recording` is what its recording is called, if there is one; `errors`
+    are what the server said of messages that it did not take."""
 
     def __init__(
         self,
@@ -43,14 +44,20 @@ class Client:
         temperature: float = 0.0,
         delay: int = 0,
         resume: str | None = None,
+        fork: bool = False,
+        consent: bool = False,
     ) -> None:
         self._url = url.rstrip("/") + "/v1/native"
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._first = m.Resume(resume) if resume else m.Start(seed, temperature, delay)
+        self._first: m.ToServer = m.Start(seed, temperature, delay, consent)
+        if resume:
+            self._first = m.Resume(resume, fork, consent)
         self._socket: ClientConnection
         self.token = ""
+        self.recording: str | None = None
         self._delay = delay
         self.turn = 0  # that `hear` sends next; kept abreast of the conversation's clock
+        self.kept: list[m.Kept] = []
         self.errors: list[str] = []
         self.why: str | None = None  # the conversation ended
 
@@ -63,8 +70,9 @@ class Client:
             raise Refused(f"{self._url}: {error}") from None
         await self._send(self._first)
         match await self._next():
-            case m.Started(token, turn):
-                self.token, self.turn = token, turn
+            case m.Started() as started:
+                self.token, self.turn = started.token, started.turn
+                self.recording = started.recording
                 return self
             case m.Ended(why) | m.Error(why):
                 raise Refused(why)
@@ -91,6 +99,10 @@ class Client:
         shown = list(pictures) if pictures else None
         await self._send(m.Hear(number, pcm.tobytes(), shown, text))
 
+    async def snapshot(self) -> None:
+        """Ask for one; `kept` has its token some turns later."""
+        await self._send(m.Snapshot())
+
     async def __aiter__(self) -> AsyncIterator[Said]:
         """Until the conversation ends; then `why` says why."""
         while True:
@@ -99,6 +111,8 @@ class Client:
                     self.turn = max(self.turn, say.turn + 1 - self._delay)
                     pcm = np.frombuffer(say.audio, "<i2").astype(np.float32)
                     yield Said(say, pcm / 32768.0)
+                case m.Kept() as kept:
+                    self.kept.append(kept)
                 case m.Error(message):
                     self.errors.append(message)
                 case m.Ended(why):

@@ -133,6 +133,9 @@ class Live(Wire):
         await self.house.admit(call, 0, self.house.temperature)
         self._config = config
         await self._tell("session.started", {"session": self._session()}, first)
+        if name := self.record(self._id):
+            says = f"recorded as {name}, as consented; its token is the session's id"
+            await self._tell("info", {"message": says, "code": "recording"})
         return Begun(call, call.line)
 
     async def heard(self, message: Client, call: Call) -> None:

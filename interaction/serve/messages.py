@@ -28,17 +28,22 @@ class _Message(msgspec.Struct, tag_field="type"):
 
 class Start(_Message, tag="start", forbid_unknown_fields=True):
     """A new conversation. delay: turns that the clock runs behind the client's, in which
-    late ones still come (0-10)."""
+    late ones still come (0-10); consent: to be recorded, where the server records."""
 
     seed: Count = 0
     temperature: Annotated[float, Meta(ge=0, le=10)] = 0.0
     delay: Annotated[int, Meta(ge=0, le=10)] = 0
+    consent: bool = False
 
 
 class Resume(_Message, tag="resume", forbid_unknown_fields=True):
-    """Go on with a conversation whose connection broke, within the time of grace."""
+    """Go on with a conversation whose connection broke, or from a snapshot. No time passes
+    before the first `Hear`. A token serves once, unless `fork` leaves it as it is and goes
+    on with a copy, which has a token of its own."""
 
     token: Annotated[str, Meta(max_length=100)]
+    fork: bool = False
+    consent: bool = False
 
 
 class Hear(_Message, tag="hear", forbid_unknown_fields=True):
@@ -50,17 +55,31 @@ class Hear(_Message, tag="hear", forbid_unknown_fields=True):
     text: Annotated[str, Meta(max_length=1_000)] = ""
 
 
+class Snapshot(_Message, tag="snapshot", forbid_unknown_fields=True):
+    """Keep the conversation as it is now; it goes on. Answered by `Kept`."""
+
+
 class Close(_Message, tag="close", forbid_unknown_fields=True):
     """The client's end of the conversation."""
 
 
 class Started(_Message, tag="started"):
-    """turn: the number that is heard next; token: for `Resume`, within `grace_s`."""
+    """turn: the number that is heard next; token: for `Resume`, within `grace_s`;
+    recording: what this conversation's recording is called, None when there is none."""
 
     token: str
     turn: int
     turn_ms: int
     grace_s: float
+    recording: str | None = None
+
+
+class Kept(_Message, tag="kept"):
+    """A snapshot. token: for `Resume`, at this server or another one with its files; turn:
+    the last `Say` that came before it, -1 when none did."""
+
+    token: str
+    turn: int
 
 
 class Happened(msgspec.Struct):
@@ -97,8 +116,8 @@ class Ended(_Message, tag="ended"):
     why: str
 
 
-ToServer = Start | Resume | Hear | Close
-ToClient = Started | Say | Error | Ended
+ToServer = Start | Resume | Hear | Snapshot | Close
+ToClient = Started | Say | Kept | Error | Ended
 
 to_server = msgspec.msgpack.Decoder(ToServer)
 to_client = msgspec.msgpack.Decoder(ToClient)

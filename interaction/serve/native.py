@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
-import secrets
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from PIL import Image
 
 from interaction.errors import InputError
 from interaction.serve import messages as m
+from interaction.serve.away import new_token
 from interaction.serve.call import Call
 from interaction.serve.line import Numbered
 from interaction.serve.room import Turn
@@ -32,8 +36,19 @@ def picture(data: bytes) -> np.ndarray:
         raise InputError(f"pictures: neither JPEG nor PNG ({error})") from None
 
 
+def pictures(pair: Sequence[bytes]) -> np.ndarray:
+    """Two -> uint8 [2, H, W, 3]. Raises InputError."""
+    first, second = (picture(data) for data in pair)
+    if first.shape != second.shape:
+        raise InputError("pictures: of two sizes; send both alike")
+    return np.stack([first, second])
+
+
 class Native(Wire):
     """Messages are those of `interaction.serve.messages`."""
+
+    _again = 0.0  # when there may be another snapshot
+    _filing: asyncio.Task[None] | None = None
 
     def read(self, got: dict[str, Any]) -> m.ToServer:
         data = got.get("bytes")
@@ -43,35 +58,54 @@ class Native(Wire):
 
     async def begin(self, first: m.ToServer) -> Begun:
         if isinstance(first, m.Start):
-            line, turn = Numbered(first.delay), 0
-            call, token = Call(line), secrets.token_urlsafe(24)
+            call, token = Call(Numbered(first.delay)), new_token()
             await self.house.admit(call, first.seed, first.temperature)
         elif isinstance(first, m.Resume):
-            held = await self.house.back(first.token)
-            line, turn = Numbered(held.delay, first=held.turns), held.turns
-            call, token = Call(line), first.token
-            await self.house.rejoin(held, call)
+            call, token = await self.house.back(first.token, first.fork)
         else:
             raise Over("the first message is `start` or `resume`")
-        ms, grace = self.house.turn_ms, self.limits.grace_s
-        await self.send(m.encode(m.Started(token, turn, ms, grace)))
-        return Begun(call, line, token)
+        assert isinstance(call.line, Numbered)
+        started = m.Started(
+            token, call.line.first, self.house.turn_ms, self.limits.grace_s,
+            self.record(token, first.consent),
+        )  # fmt: skip
+        await self.send(m.encode(started))
+        return Begun(call, call.line, token)
 
     async def heard(self, message: m.ToServer, call: Call) -> None:
         if isinstance(message, m.Close):
             raise Over("closed by the client")
+        if isinstance(message, m.Snapshot):
+            self._snapshot(call)
+            return
         if not isinstance(message, m.Hear):
             raise InputError("this conversation has started; send `hear`")
-        pair = [picture(data) for data in message.pictures or ()]
-        if pair and pair[0].shape != pair[1].shape:
-            raise InputError("pictures: of two sizes; send both alike")
         assert isinstance(call.line, Numbered)
         sound = np.frombuffer(message.audio, "<i2").astype(np.float32) / 32768.0
         call.line.write(message.turn, sound)
-        if pair:
-            call.see(np.stack(pair))
+        if message.pictures:
+            # Elsewhere: large ones would keep everybody waiting here.
+            call.see(await asyncio.to_thread(pictures, message.pictures))
         if message.text and not call.read(message.text):
             raise InputError("text: too much waits to be read; send less")
+
+    def _snapshot(self, call: Call) -> None:
+        now = time.monotonic()
+        if now < self._again or (self._filing and not self._filing.done()):
+            raise InputError(f"snapshot: one in {self.limits.snapshot_s:.0f} s; wait")
+        self._again = now + self.limits.snapshot_s
+        self._filing = asyncio.create_task(self._file(call))
+
+    async def _file(self, call: Call) -> None:
+        """Beside the conversation, which goes on."""
+        token = new_token()
+        with contextlib.suppress(Over):
+            try:
+                turns = await self.house.away.file(token, call)
+            except InputError as error:
+                await self.wrong(str(error), {})
+                return
+            await self.send(m.encode(m.Kept(token, turns - 1)))
 
     async def said(self, turn: Turn) -> None:
         await self.send(m.encode(say(turn, self.house.turn_ms)))

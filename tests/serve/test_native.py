@@ -140,6 +140,7 @@ def test_a_broken_connection_is_taken_up_again(served):
         await until(lambda: served.figure("interaction_sessions_held") == 1)
         await asyncio.sleep(1.0)
         async with client(served, resume=talk.token) as again:
+            await again.hear(sound(0))
             said = await take(again, 3)
             first = said[0].message.turn
             assert first > last
