@@ -95,7 +95,7 @@ class Client:
         turn: its number, by default the next."""
         pcm = (np.clip(sound, -1.0, 32767 / 32768) * 32768).round().astype("<i2")
         number = self.turn if turn is None else turn
-        self.turn = number + 1
+        self.turn = max(self.turn, number + 1)
         shown = list(pictures) if pictures else None
         await self._send(m.Hear(number, pcm.tobytes(), shown, text))
 

@@ -49,6 +49,8 @@ class Metrics:
         )
         says = "Turns of sound that came late, early or again"
         self.dropped = Counter("interaction_input_dropped", says, ["why"], registry=r)
+        for why in ("late", "early", "again"):
+            self.dropped.labels(why)
         self.slots.set(slots)
 
     def watch(self, tick: Tick) -> None:
