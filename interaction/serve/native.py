@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import secrets
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from interaction.errors import InputError
 from interaction.serve import messages as m
 from interaction.serve.call import Call
 from interaction.serve.line import Numbered
+from interaction.serve.pictures import picture
 from interaction.serve.room import Turn
 from interaction.serve.wire import Begun, Over, Wire
-
-SIDE = 4_096  # pixels of a picture's side at most
-
-
-def picture(data: bytes) -> np.ndarray:
-    """JPEG or PNG -> uint8 [H, W, 3]. Raises InputError."""
-    try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-            if max(image.size) > SIDE:
-                raise InputError(f"pictures: {image.size}; {SIDE} pixels a side at most")
-            return np.asarray(image.convert("RGB"))
-    except InputError:
-        raise
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"pictures: neither JPEG nor PNG ({error})") from None
 
 
 class Native(Wire):
@@ -41,7 +25,8 @@ class Native(Wire):
             raise InputError("a text message; send binary ones, of MessagePack")
         return m.to_server.decode(data)
 
-    async def begin(self, first: m.ToServer) -> Begun:
+    async def begin(self) -> Begun:
+        first = await self.first()
         if isinstance(first, m.Start):
             line, turn = Numbered(first.delay), 0
             call, token = Call(line), secrets.token_urlsafe(24)
@@ -62,7 +47,7 @@ class Native(Wire):
             raise Over("closed by the client")
         if not isinstance(message, m.Hear):
             raise InputError("this conversation has started; send `hear`")
-        pair = [picture(data) for data in message.pictures or ()]
+        pair = [picture(data, "pictures") for data in message.pictures or ()]
         if pair and pair[0].shape != pair[1].shape:
             raise InputError("pictures: of two sizes; send both alike")
         assert isinstance(call.line, Numbered)
