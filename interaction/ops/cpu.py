@@ -25,6 +25,7 @@ from interaction.ops.groups import align
 from interaction.rounding import rounded
 
 BLOCK = 512  # terms of a chain: kernels split longer sums as they like
+TOGETHER = 16  # blocks of a long sum whose products are made at once
 LANES = 16  # columns: kernels take other paths for a rest of fewer
 LARGE = 32_768  # elements of a right side above which kernels split sums of few rows
 TILE = 16  # rows of one group that `grouped` multiplies together
@@ -94,7 +95,7 @@ def _in_order(form: Form, x: jax.Array, w: jax.Array, turned: bool) -> jax.Array
         return jax.lax.optimization_barrier(_in_order(form, twice, w, turned))[..., :1, :]
     axis = w.ndim - (2 if turned else 1)
     N = width = w.shape[axis]
-    if M < form.few and K * N > LARGE:
+    if 1 < M < form.few and K * N > LARGE:  # a single row has kernels of its own
         width = max(LARGE // K // LANES, 1) * LANES
     cut = lambda a, b: jax.lax.slice_in_dim(w, a, b, axis=axis)  # noqa: E731
     starts = range(0, N, width)
@@ -114,7 +115,7 @@ def expected(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 PROBES = (
-    (1, 48, 64), (1, 512, 80), (2, 512, 16), (17, 192, 192), (48, 512, 80), (49, 64, 48),
+    (1, 48, 64), (1, 512, 768), (2, 512, 16), (17, 192, 192), (48, 512, 80), (49, 64, 48),
     (63, 320, 137), (64, 512, 144), (300, 512, 640),
 )  # fmt: skip
 
@@ -159,7 +160,12 @@ def product(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
 def outer(x_MK: jax.Array, g_MN: jax.Array) -> jax.Array:
     """x^T @ g, a product. -> float32 [K, N]. x is turned in memory first: kernels that turn
     it as they go split sums by the number of threads, and so by that of devices."""
-    return product(rounded(jnp.swapaxes(x_MK, -1, -2)), g_MN, False)
+    rows = x_MK.shape[-2]
+    if x_MK.ndim > 2 or rows % BLOCK or rows // BLOCK not in range(2, TOGETHER + 1):
+        return product(rounded(jnp.swapaxes(x_MK, -1, -2)), g_MN, False)
+    cut = lambda a: a.reshape(-1, BLOCK, a.shape[-1])  # noqa: E731
+    parts = outer(cut(x_MK), cut(g_MN))
+    return functools.reduce(jnp.add, [parts[i] for i in range(len(parts))])
 
 
 def defined(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
@@ -220,8 +226,19 @@ def grouped_outer(x_MK: jax.Array, g_MN: jax.Array, sizes_X: jax.Array) -> jax.A
 
 
 def row_sum(x_MN: jax.Array) -> jax.Array:
-    """Sums of rows of up to `BLOCK` terms, as a product with ones. -> [M, 1]."""
-    return product(x_MN, jnp.ones((x_MN.shape[1], LANES), jnp.float32), False)[:, :1]
+    """Sums of rows: halves are added until `LANES` columns or fewer are left, and those in
+    order. On any platform. -> [M, 1]
+
+    A reduction ends it, since compilers do not compute one again for everybody who uses it;
+    its body is none that they know, and might hand to a library with an order of its own.
+    """
+    x = rounded(x_MN)
+    while (n := x.shape[1]) > LANES:
+        half = -(-n // 2)
+        x = jnp.pad(x, ((0, 0), (0, 2 * half - n)))
+        x = x[:, :half] + x[:, half:]
+    add = lambda a, b: rounded(a + b)  # noqa: E731
+    return jax.lax.reduce(x, np.float32(0), add, (1,))[:, None]
 
 
 def row_max(x: jax.Array) -> jax.Array:
