@@ -4,7 +4,7 @@ libopus encodes 16 kHz as it is, so a turn is ten packets, at once. It looks 6.5
 sound comes out that much later than it went in, here and in every client. The stream says
 so (pre-skip), and players that heed it stay on the clock to the sample.
 
-FFmpeg decodes Opus to 48 kHz, and its resampler holds 1 ms back, where soxr's blocks would
+FFmpeg decodes Opus to 48 kHz, and its resampler looks 1 ms ahead, where soxr's blocks would
 hold up to 19 ms. What a client's stream says of its own pre-skip is not heeded: live sound
 is heard when it comes, and those of Moshi's clients claim 80 ms that they do not have.
 """
@@ -23,6 +23,7 @@ from interaction.serve import ogg
 
 BITRATE = 32_000  # speech of 8 kHz bandwidth, transparent
 TICKS = 48_000 // SAMPLE_RATE  # of Ogg's count of samples, in one of ours
+AHEAD = 16  # samples that the resampler looks ahead
 MOST = SAMPLE_RATE  # samples that one push may bring
 BYTES = 1 << 16  # of one push; a second at libopus's highest rate
 VENDOR = b"interaction"
@@ -40,15 +41,15 @@ def _codec(mode: Literal["r", "w"]) -> av.AudioCodecContext:
 
 
 class Decoder:
-    """Packets of one stream to float32 at 16 kHz; two channels become one."""
+    """Packets of one stream to float32 at 16 kHz, 1 ms late; two channels become one."""
 
     def __init__(self) -> None:
         self._codec = _codec("r")
         self._rate = av.AudioResampler("flt", "mono", SAMPLE_RATE)
+        self._early = np.zeros(AHEAD, np.float32)
 
     def push(self, packet: bytes) -> np.ndarray:
-        """All of its samples, but the first 16 of the stream, which are held. Raises
-        InputError."""
+        """As many samples as it has. Raises InputError."""
         if not packet:
             raise InputError("audio: an empty packet")
         try:
@@ -56,7 +57,8 @@ class Decoder:
         except av.error.FFmpegError as error:
             raise InputError(f"audio: no Opus packet ({error.strerror})") from None
         waves = [w.to_ndarray()[0] for frame in frames for w in self._rate.resample(frame)]
-        return np.concatenate([np.zeros(0, np.float32), *waves])
+        early, self._early = self._early, self._early[:0]
+        return np.concatenate([early, *waves])
 
 
 class Encoder:

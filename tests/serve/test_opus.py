@@ -19,12 +19,9 @@ from interaction.errors import InputError
 from interaction.package import ASSETS
 from interaction.serve import ogg
 from interaction.serve.opus import BYTES, OggDecoder, OggEncoder
+from interaction.serve.sound import Opus, Pcm
 
-TURN, HELD, AHEAD = (
-    3200,
-    16,
-    104,
-)  # samples: of a turn; that we hold; that libopus looks ahead
+TURN, AHEAD, OURS = 3200, 104, 16  # samples: a turn's; libopus looks ahead, our decoder
 
 
 def speech(turns: int) -> np.ndarray:
@@ -86,12 +83,12 @@ def compare(wave: np.ndarray, back: np.ndarray) -> tuple[int, float, float]:
 
 @pytest.mark.parametrize("sound", [speech, tones])
 def test_there_and_back(sound):
-    """Late by what libopus looks ahead, every turn with its turn."""
+    """Late by what codec and decoder look ahead; every turn at once, and whole."""
     wave, decoder = sound(15), OggDecoder()
     turns = [decoder.push(part) for part in ours(wave)]
-    assert [len(turn) for turn in turns] == [TURN - HELD] + [TURN] * 14
+    assert [len(turn) for turn in turns] == [TURN] * 15
     late, level, alike = compare(wave, np.concatenate(turns))
-    assert abs(late - AHEAD) <= 1 and abs(level) < 0.5 and alike > 0.93
+    assert abs(late - AHEAD - OURS) <= 1 and abs(level) < 0.5 and alike > 0.93
 
 
 @pytest.mark.parametrize("sound", [speech, tones])
@@ -100,9 +97,9 @@ def test_others_and_ours_understand_each_other(sound):
     turns = [reader.append_bytes(part) for part in ours(wave)]
     assert [len(turn) for turn in turns] == [TURN * 3 // 2] * 15
     there = soxr.resample(np.concatenate(turns), 24_000, 16_000)
-    for back in (there, decode(kyutais(wave))):
+    for back, ahead in (there, AHEAD), (decode(kyutais(wave)), AHEAD + OURS):
         late, level, alike = compare(wave, back)
-        assert abs(late - AHEAD) <= 2 and abs(level) < 0.5 and alike > 0.93
+        assert abs(late - ahead) <= 1 and abs(level) < 0.5 and alike > 0.93
 
 
 def test_a_player_that_heeds_the_pre_skip_is_on_the_clock():
@@ -121,10 +118,9 @@ WHOLE = {write: decode([data]) for write, data in STREAMS.items()}
 
 
 def test_packets_over_two_pages_and_two_channels():
+    """In packets so short libopus looks 2.5 ms ahead."""
     late, level, alike = compare(speech(4), WHOLE[ffmpegs])
-    assert (
-        abs(late - 40) <= 1 and abs(level) < 0.5 and alike > 0.93
-    )  # it looks 2.5 ms ahead
+    assert abs(late - 40 - OURS) <= 1 and abs(level) < 0.5 and alike > 0.93
 
 
 @settings(deadline=None, max_examples=40)
@@ -201,3 +197,24 @@ def test_another_codec_is_named():
         decode([file.getvalue()])
     with pytest.raises(InputError, match="no beginning; send an Ogg stream from its first"):
         decode(ours(speech(2))[1:])
+
+
+def test_turns_of_bare_packets():
+    """As the native protocol carries them: a turn for a turn, and what is none is told."""
+    wave, there, here = speech(15), Opus(), Opus()
+    turns = [there.pack(wave[k : k + TURN]) for k in range(0, len(wave), TURN)]
+    assert {len(turn) for turn in turns} == {10}
+    assert sum(map(len, sum(turns, []))) < 3 * 4_100  # bytes of 3 s, at 32 kbit/s
+    for none, says in (
+        ([b"\xff\xff", *turns[1][1:]], "no Opus packet"),
+        (turns[1][:9], "180 ms; send ten packets of 20 ms"),
+        (bytes(6_400), "PCM in a talk of Opus"),
+    ):
+        with pytest.raises(InputError, match=f"^audio: .*{says}"):
+            here.unpack(none)
+    with pytest.raises(InputError, match="^audio: packets; ask for them"):
+        Pcm().unpack(turns[0])
+    back = [here.unpack(turn) for turn in turns]
+    assert {turn.shape for turn in back} == {(TURN,)}
+    late, level, alike = compare(wave, np.concatenate(back))
+    assert abs(late - AHEAD - OURS) <= 1 and abs(level) < 0.5 and alike > 0.93
