@@ -2,6 +2,7 @@
 
 GET /healthz   the process lives        GET /readyz   a conversation would be admitted
 GET /metrics   for Prometheus           WS  /v1/native  `interaction.serve.messages`
+WS  /api/chat  Moshi's protocol         WS  /v1/live/sessions  OpenAI's Live
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from interaction.serve.engine import Engine, Full
 from interaction.serve.limits import Limits
 from interaction.serve.live import Live
 from interaction.serve.metrics import Metrics
+from interaction.serve.moshi import Moshi
 from interaction.serve.native import Native
 from interaction.serve.room import CLOSE, STOPPING, Room
 from interaction.serve.wire import Begun, Wire
@@ -167,6 +169,7 @@ def app(
         Route("/metrics", _metrics),
         WebSocketRoute("/v1/native", _way_in(Native)),
         WebSocketRoute("/v1/live/sessions", _way_in(Live)),
+        WebSocketRoute("/api/chat", _way_in(Moshi)),
     ]
     made = Starlette(routes=routes, lifespan=lives)
     made.state.house = house

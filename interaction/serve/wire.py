@@ -1,8 +1,8 @@
 """A conversation over a WebSocket: what all protocols share.
 
-A protocol (`native`, `live`) says how messages read and write; here they are counted and
-timed, and the two directions meet. A message that makes no sense gets an answer that names
-the field, and the conversation goes on.
+A protocol (`native`, `live`, `moshi`) says how messages read and write; here they are
+counted and timed, and the two directions meet. A message that makes no sense gets an answer
+that names the field, and the conversation goes on.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Wire(ABC):
 
     @abstractmethod
     async def begin(self, first: Any) -> Begun:
-        """Answer the first message. Raises InputError when there is to be none, Over."""
+        """Answer what came `first`. Raises InputError when there is to be none, Over."""
 
     @abstractmethod
     async def heard(self, message: Any, call: Call) -> None:
@@ -76,6 +76,14 @@ class Wire(ABC):
     @abstractmethod
     async def ended(self, why: str) -> None:
         """Say the last word."""
+
+    async def first(self) -> Any:
+        """The first message; where the server speaks first, what the address asks for.
+        Raises InputError, Over."""
+        try:
+            return (await asyncio.wait_for(self._next(), HELLO_S))[1]
+        except TimeoutError:
+            raise Over(f"nothing was said within {HELLO_S:.0f} s") from None
 
     async def run(self) -> None:
         try:
@@ -108,11 +116,7 @@ class Wire(ABC):
 
     async def _begin(self) -> Begun:
         try:
-            got, first = await asyncio.wait_for(self._next(), HELLO_S)
-        except TimeoutError:
-            raise Over(f"nothing was said within {HELLO_S:.0f} s") from None
-        try:
-            return await self.begin(first)
+            return await self.begin(await self.first())
         except InputError as error:
             raise Over(str(error)) from None
 
