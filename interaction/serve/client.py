@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from interaction.errors import InputError
 from interaction.serve import messages as m
+from interaction.serve.sound import Opus, Pcm
 
 
 class Refused(InputError):
@@ -32,8 +33,8 @@ class Said(msgspec.Struct):
 
 
 class Client:
-    """One conversation. `token` is for `resume=` after a broken connection; `errors` are
-    what the server said of messages that it did not take."""
+    """One conversation. sound: how it is coded; `token` is for `resume=` after a broken
+    connection; `errors` are what the server said of messages that it did not take."""
 
     def __init__(
         self,
@@ -43,10 +44,13 @@ class Client:
         temperature: float = 0.0,
         delay: int = 0,
         resume: str | None = None,
+        sound: m.Coding = "pcm",
     ) -> None:
         self._url = url.rstrip("/") + "/v1/native"
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._first = m.Resume(resume) if resume else m.Start(seed, temperature, delay)
+        start = m.Start(seed, temperature, delay, sound)
+        self._first = m.Resume(resume, sound) if resume else start
+        self._sound = Opus() if sound == "opus" else Pcm()
         self._socket: ClientConnection
         self.token = ""
         self._delay = delay
@@ -85,11 +89,10 @@ class Client:
     ) -> None:
         """Send a micro-turn: float32 [3200], two JPEG or PNG files or none, typed words.
         turn: its number, by default the next."""
-        pcm = (np.clip(sound, -1.0, 32767 / 32768) * 32768).round().astype("<i2")
         number = self.turn if turn is None else turn
         self.turn = number + 1
         shown = list(pictures) if pictures else None
-        await self._send(m.Hear(number, pcm.tobytes(), shown, text))
+        await self._send(m.Hear(number, self._sound.pack(sound), shown, text))
 
     async def __aiter__(self) -> AsyncIterator[Said]:
         """Until the conversation ends; then `why` says why."""
@@ -97,8 +100,7 @@ class Client:
             match await self._next():
                 case m.Say() as say:
                     self.turn = max(self.turn, say.turn + 1 - self._delay)
-                    pcm = np.frombuffer(say.audio, "<i2").astype(np.float32)
-                    yield Said(say, pcm / 32768.0)
+                    yield Said(say, self._sound.unpack(say.audio))
                 case m.Error(message):
                     self.errors.append(message)
                 case m.Ended(why):

@@ -13,11 +13,14 @@ from interaction.serve.call import Call
 from interaction.serve.line import Numbered
 from interaction.serve.pictures import picture
 from interaction.serve.room import Turn
+from interaction.serve.sound import Opus, Pcm
 from interaction.serve.wire import Begun, Over, Wire
 
 
 class Native(Wire):
     """Messages are those of `interaction.serve.messages`."""
+
+    _sound: Pcm | Opus
 
     def read(self, got: dict[str, Any]) -> m.ToServer:
         data = got.get("bytes")
@@ -38,6 +41,7 @@ class Native(Wire):
             await self.house.rejoin(held, call)
         else:
             raise Over("the first message is `start` or `resume`")
+        self._sound = Opus() if first.sound == "opus" else Pcm()
         ms, grace = self.house.turn_ms, self.limits.grace_s
         await self.send(m.encode(m.Started(token, turn, ms, grace)))
         return Begun(call, line, token)
@@ -51,15 +55,15 @@ class Native(Wire):
         if pair and pair[0].shape != pair[1].shape:
             raise InputError("pictures: of two sizes; send both alike")
         assert isinstance(call.line, Numbered)
-        sound = np.frombuffer(message.audio, "<i2").astype(np.float32) / 32768.0
-        call.line.write(message.turn, sound)
+        call.line.write(message.turn, self._sound.unpack(message.audio))
         if pair:
             call.see(np.stack(pair))
         if message.text and not call.read(message.text):
             raise InputError("text: too much waits to be read; send less")
 
     async def said(self, turn: Turn) -> None:
-        await self.send(m.encode(say(turn, self.house.turn_ms)))
+        audio = self._sound.pack(turn.out.audio)
+        await self.send(m.encode(say(turn, audio, self.house.turn_ms)))
 
     async def wrong(self, what: str, got: dict[str, Any]) -> None:
         await self.send(m.encode(m.Error(what)))
@@ -68,12 +72,11 @@ class Native(Wire):
         await self.send(m.encode(m.Ended(why)))
 
 
-def say(turn: Turn, turn_ms: int) -> m.Say:
+def say(turn: Turn, audio: bytes | list[bytes], turn_ms: int) -> m.Say:
     out = turn.out
-    pcm = (np.clip(out.audio, -1.0, 32767 / 32768) * 32768).round().astype("<i2")
     events = [m.Happened(e.t_s, e.lane, e.kind, e.text) for e in out.events]
     number = round(1000 * turn.t_s / turn_ms) - 1
     return m.Say(
-        number, pcm.tobytes(), out.text, list(out.heard), events, out.cleared,
+        number, audio, out.text, list(out.heard), events, out.cleared,
         round(turn.missing_ms, 1), round(out.compute_ms, 1),
     )  # fmt: skip

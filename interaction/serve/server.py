@@ -2,7 +2,7 @@
 
 GET /healthz   the process lives        GET /readyz   a conversation would be admitted
 GET /metrics   for Prometheus           WS  /v1/native  `interaction.serve.messages`
-WS  /v1/live/sessions, /v1/realtime     OpenAI's, for its SDK
+WS  /api/chat  Moshi's protocol         WS  /v1/live/sessions, /v1/realtime  OpenAI's
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from interaction.serve.engine import Engine, Full
 from interaction.serve.limits import Limits
 from interaction.serve.live import Live
 from interaction.serve.metrics import Metrics
+from interaction.serve.moshi import Moshi
 from interaction.serve.native import Native
 from interaction.serve.realtime import Realtime
 from interaction.serve.room import CLOSE, STOPPING, Room
@@ -170,6 +171,7 @@ def app(
         WebSocketRoute("/v1/native", _way_in(Native)),
         WebSocketRoute("/v1/live/sessions", _way_in(Live)),
         WebSocketRoute("/v1/realtime", _way_in(Realtime)),
+        WebSocketRoute("/api/chat", _way_in(Moshi)),
     ]
     made = Starlette(routes=routes, lifespan=lives)
     made.state.house = house
