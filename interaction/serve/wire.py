@@ -1,8 +1,8 @@
 """A conversation over a WebSocket: what all protocols share.
 
-A protocol (`native`, `live`, `realtime`, `moshi`) says how messages read and write; here they are
-counted and timed, and the two directions meet. A message that makes no sense gets an answer
-that names the field, and the conversation goes on.
+A protocol (`native`, `live`, `realtime`, `moshi`) says how messages read and write; here
+they are counted and timed, and the two directions meet. A message that makes no sense gets
+an answer that names the field, and the conversation goes on.
 """
 
 from __future__ import annotations
