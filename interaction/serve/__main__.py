@@ -6,7 +6,8 @@ Every conversation has a slot of the device's state; all take a turn every 200 m
 slot is free, or ticks come close to their deadline, new conversations are refused with the
 reason, and those that run go on as they were. SIGTERM lets them end first.
 
-Clients: `interaction.serve.client` (WebSocket /v1/native). /healthz, /readyz, /metrics.
+Clients: `interaction.serve.client` (WebSocket /v1/native), the SDK of OpenAI (Live and
+Realtime, under /v1) and Moshi's (/api/chat). /healthz, /readyz, /metrics.
 Nothing that is said is kept, unless --record is given and the client consents; state of
 conversations goes to disk with --snapshots alone.
 """

@@ -21,15 +21,21 @@ class Prompt(_Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
-        self.loop.call_later(SILENT_S, self._look)
+        self._timer = self.loop.call_later(SILENT_S, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        self._timer.cancel()
+        super().handle_websocket_upgrade()
 
     def _look(self) -> None:
-        if self.transport.is_closing() or self.transport.get_protocol() is not self:
-            return  # it is a WebSocket by now
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
         else:
-            self.loop.call_later(SILENT_S, self._look)
+            self._timer = self.loop.call_later(SILENT_S, self._look)
 
 
 def listen(host: str, port: int) -> socket.socket:

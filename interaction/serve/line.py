@@ -7,6 +7,7 @@ was said, and the lag of a line never grows beyond its bound.
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -30,19 +31,27 @@ class Stream:
         self._most = most
         self._waiting = np.zeros(0, np.float32)
         self.begun = False
+        self._lock = threading.Lock()  # written in one thread, taken in another
         self.delay = 0
         self.dropped = {"late": 0.0}  # turns' worth of samples
 
     def write(self, wave: np.ndarray) -> None:
         """float32 [n]."""
-        self.begun |= len(wave) > 0
-        self._waiting = np.concatenate([self._waiting, wave])
-        self._keep(self._most + TURN_SAMPLES)
+        with self._lock:
+            self.begun |= len(wave) > 0
+            self._waiting = np.concatenate([self._waiting, wave])
+            self._keep(self._most + TURN_SAMPLES)
+
+    def clear(self) -> None:
+        """Drop what waits, by the sender's wish."""
+        with self._lock:
+            self._waiting = self._waiting[:0]
 
     def take(self) -> Taken:
         """The next turn. Before the first sound nothing is missing."""
-        wave = self._waiting[:TURN_SAMPLES]
-        self._waiting = self._waiting[TURN_SAMPLES:]
+        with self._lock:
+            wave = self._waiting[:TURN_SAMPLES]
+            self._waiting = self._waiting[TURN_SAMPLES:]
         short = TURN_SAMPLES - len(wave)
         return Taken(np.pad(wave, (0, short)), short if self.begun else 0)
 

@@ -3,13 +3,14 @@
 One binary WebSocket message is one of these, tagged by `type`. After `Start` (or `Resume`)
 has been answered by `Started`, the client sends one `Hear` a micro-turn, at its own pace;
 the server sends one `Say` every 200 ms. Sound is signed 16-bit, little-endian, one channel,
-16 kHz: 6,400 bytes a turn. A turn's number places it on the conversation's clock: what
-comes late, twice or much too early is dropped, what does not come is silence.
+16 kHz: 6,400 bytes a turn; or, where `Start` says so, ten bare packets of Opus, of 20 ms. A
+turn's number places it on the conversation's clock: what comes late, twice or much too
+early is dropped, what does not come is silence.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -18,6 +19,9 @@ BYTES = 6_400  # of a turn's sound
 PICTURE = 1 << 20  # bytes at most
 
 Sound = Annotated[bytes, Meta(min_length=BYTES, max_length=BYTES)]
+Packet = Annotated[bytes, Meta(min_length=1, max_length=1_276)]
+Packets = Annotated[list[Packet], Meta(min_length=10, max_length=10)]
+Coding = Literal["pcm", "opus"]
 Picture = Annotated[bytes, Meta(min_length=1, max_length=PICTURE)]
 Count = Annotated[int, Meta(ge=0, lt=1 << 31)]
 
@@ -28,12 +32,14 @@ class _Message(msgspec.Struct, tag_field="type"):
 
 class Start(_Message, tag="start", forbid_unknown_fields=True):
     """A new conversation. delay: turns that the clock runs behind the client's, in which
-    late ones still come (0-10); consent: to be recorded, where the server records."""
+    late ones still come (0-10); consent: to be recorded, where the server records; sound:
+    how it is coded, both ways."""
 
     seed: Count = 0
     temperature: Annotated[float, Meta(ge=0, le=10)] = 0.0
     delay: Annotated[int, Meta(ge=0, le=10)] = 0
     consent: bool = False
+    sound: Coding = "pcm"
 
 
 class Resume(_Message, tag="resume", forbid_unknown_fields=True):
@@ -44,13 +50,14 @@ class Resume(_Message, tag="resume", forbid_unknown_fields=True):
     token: Annotated[str, Meta(max_length=100)]
     fork: bool = False
     consent: bool = False
+    sound: Coding = "pcm"
 
 
 class Hear(_Message, tag="hear", forbid_unknown_fields=True):
     """A micro-turn of the user's. pictures: two, JPEG or PNG, 100 ms apart."""
 
     turn: Count
-    audio: Sound
+    audio: Sound | Packets
     pictures: Annotated[list[Picture], Meta(min_length=2, max_length=2)] | None = None
     text: Annotated[str, Meta(max_length=1_000)] = ""
 
@@ -97,7 +104,7 @@ class Say(_Message, tag="say"):
     for playback first; missing_ms: of the input, what had not come in time."""
 
     turn: int
-    audio: bytes
+    audio: bytes | list[bytes]
     text: str
     heard: list[str]
     events: list[Happened]

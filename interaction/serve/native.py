@@ -4,49 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import time
-from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from interaction.errors import InputError
 from interaction.serve import messages as m
 from interaction.serve.away import new_token
 from interaction.serve.call import Call
 from interaction.serve.line import Numbered
+from interaction.serve.pictures import pictures
 from interaction.serve.room import Turn
+from interaction.serve.sound import Opus, Pcm
 from interaction.serve.wire import Begun, Over, Wire
-
-SIDE = 4_096  # pixels of a picture's side at most
-
-
-def picture(data: bytes) -> np.ndarray:
-    """JPEG or PNG -> uint8 [H, W, 3]. Raises InputError."""
-    try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-            if max(image.size) > SIDE:
-                raise InputError(f"pictures: {image.size}; {SIDE} pixels a side at most")
-            return np.asarray(image.convert("RGB"))
-    except InputError:
-        raise
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"pictures: neither JPEG nor PNG ({error})") from None
-
-
-def pictures(pair: Sequence[bytes]) -> np.ndarray:
-    """Two -> uint8 [2, H, W, 3]. Raises InputError."""
-    first, second = (picture(data) for data in pair)
-    if first.shape != second.shape:
-        raise InputError("pictures: of two sizes; send both alike")
-    return np.stack([first, second])
 
 
 class Native(Wire):
     """Messages are those of `interaction.serve.messages`."""
 
+    _sound: Pcm | Opus
     _again = 0.0  # when there may be another snapshot
     _filing: asyncio.Task[None] | None = None
 
@@ -56,7 +31,8 @@ class Native(Wire):
             raise InputError("a text message; send binary ones, of MessagePack")
         return m.to_server.decode(data)
 
-    async def begin(self, first: m.ToServer) -> Begun:
+    async def begin(self) -> Begun:
+        first = await self.first()
         if isinstance(first, m.Start):
             call, token = Call(Numbered(first.delay)), new_token()
             await self.house.admit(call, first.seed, first.temperature)
@@ -65,6 +41,7 @@ class Native(Wire):
         else:
             raise Over("the first message is `start` or `resume`")
         assert isinstance(call.line, Numbered)
+        self._sound = Opus() if first.sound == "opus" else Pcm()
         started = m.Started(
             token, call.line.first, self.house.turn_ms, self.limits.grace_s,
             self.record(token, first.consent),
@@ -81,8 +58,7 @@ class Native(Wire):
         if not isinstance(message, m.Hear):
             raise InputError("this conversation has started; send `hear`")
         assert isinstance(call.line, Numbered)
-        sound = np.frombuffer(message.audio, "<i2").astype(np.float32) / 32768.0
-        call.line.write(message.turn, sound)
+        call.line.write(message.turn, self._sound.unpack(message.audio))
         if message.pictures:
             # Elsewhere: large ones would keep everybody waiting here.
             call.see(await asyncio.to_thread(pictures, message.pictures))
@@ -108,7 +84,8 @@ class Native(Wire):
             await self.send(m.encode(m.Kept(token, turns - 1)))
 
     async def said(self, turn: Turn) -> None:
-        await self.send(m.encode(say(turn, self.house.turn_ms)))
+        audio = self._sound.pack(turn.out.audio)
+        await self.send(m.encode(say(turn, audio, self.house.turn_ms)))
 
     async def wrong(self, what: str, got: dict[str, Any]) -> None:
         await self.send(m.encode(m.Error(what)))
@@ -117,12 +94,11 @@ class Native(Wire):
         await self.send(m.encode(m.Ended(why)))
 
 
-def say(turn: Turn, turn_ms: int) -> m.Say:
+def say(turn: Turn, audio: bytes | list[bytes], turn_ms: int) -> m.Say:
     out = turn.out
-    pcm = (np.clip(out.audio, -1.0, 32767 / 32768) * 32768).round().astype("<i2")
     events = [m.Happened(e.t_s, e.lane, e.kind, e.text) for e in out.events]
     number = round(1000 * turn.t_s / turn_ms) - 1
     return m.Say(
-        number, pcm.tobytes(), out.text, list(out.heard), events, out.cleared,
+        number, audio, out.text, list(out.heard), events, out.cleared,
         round(turn.missing_ms, 1), round(out.compute_ms, 1),
     )  # fmt: skip

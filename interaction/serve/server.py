@@ -2,6 +2,7 @@
 
 GET /healthz   the process lives        GET /readyz   a conversation would be admitted
 GET /metrics   for Prometheus           WS  /v1/native  `interaction.serve.messages`
+WS  /api/chat  Moshi's protocol         WS  /v1/live/sessions, /v1/realtime  OpenAI's
 GET /v1/recordings  whether conversations are recorded, and on what terms
 DELETE /v1/recordings/{name}  with the conversation's token: a recording is gone
 """
@@ -36,7 +37,9 @@ from interaction.serve.engine import Engine, Full
 from interaction.serve.limits import Limits
 from interaction.serve.live import Live
 from interaction.serve.metrics import Metrics
+from interaction.serve.moshi import Moshi
 from interaction.serve.native import Native
+from interaction.serve.realtime import Realtime
 from interaction.serve.room import CLOSE, STOPPING, Room
 from interaction.serve.shelf import Shelf
 from interaction.serve.wire import BYE_S, Begun, Wire
@@ -189,6 +192,8 @@ def app(
         Route("/v1/recordings/{name}", _forget, methods=["DELETE"]),
         WebSocketRoute("/v1/native", _way_in(Native)),
         WebSocketRoute("/v1/live/sessions", _way_in(Live)),
+        WebSocketRoute("/v1/realtime", _way_in(Realtime)),
+        WebSocketRoute("/api/chat", _way_in(Moshi)),
     ]
     made = Starlette(routes=routes, lifespan=lives)
     made.state.house = house

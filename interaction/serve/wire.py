@@ -1,8 +1,8 @@
 """A conversation over a WebSocket: what all protocols share.
 
-A protocol (`native`, `live`) says how messages read and write; here they are counted and
-timed, and the two directions meet. A message that makes no sense gets an answer that names
-the field, and the conversation goes on.
+A protocol (`native`, `live`, `realtime`, `moshi`) says how messages read and write; here
+they are counted and timed, and the two directions meet. A message that makes no sense gets
+an answer that names the field, and the conversation goes on.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Wire(ABC):
         """A message. Raises InputError or msgspec's DecodeError."""
 
     @abstractmethod
-    async def begin(self, first: Any) -> Begun:
-        """Answer the first message. Raises InputError when there is to be none, Over."""
+    async def begin(self) -> Begun:
+        """Begin a conversation. Raises InputError when there is to be none, Over."""
 
     @abstractmethod
     async def heard(self, message: Any, call: Call) -> None:
@@ -143,13 +143,17 @@ class Wire(ABC):
         self._recording = archive.begin(token, type(self).__name__.lower())
         return self._recording
 
-    async def _begin(self) -> Begun:
+    async def first(self) -> Any:
+        """The first message, where the client speaks first. Raises Over."""
         try:
-            got, first = await asyncio.wait_for(self._next(), HELLO_S)
+            _, first = await asyncio.wait_for(self._next(), HELLO_S)
         except TimeoutError:
             raise Over(f"nothing was said within {HELLO_S:.0f} s") from None
+        return first
+
+    async def _begin(self) -> Begun:
         try:
-            return await self.begin(first)
+            return await self.begin()
         except InputError as error:
             raise Over(str(error)) from None
 

@@ -190,11 +190,11 @@ def eager(tiny, tiny_params, tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def serve(eager):
-    """serve(*flags) -> a server of the eager model."""
+    """serve(*flags) -> a server of the eager model, or of another."""
     servers = []
 
-    def start(*flags: str) -> Served:
-        servers.append(Served(eager, *flags))
+    def start(*flags: str, model=eager) -> Served:
+        servers.append(Served(model, *flags))
         return servers[-1]
 
     yield start
