@@ -18,6 +18,7 @@ EXTRAS = {
         "pytest>=8",
         "pytest-xdist>=3.6",
         "ruff>=0.9",
+        "sphn>=0.2",  # the codec that Moshi's clients use
     ],
     "serve": [
         "msgspec>=0.19",

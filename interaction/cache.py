@@ -30,7 +30,7 @@ class Cache(NamedTuple):
     def longest_block(self, cfg: ModelConfig) -> int:
         """Positions that one block may have without overwriting keys it still sees."""
         sizes = [
-            state.ring.k.shape[3]
+            state.ring.v.shape[3]
             - (cfg.horizon if run.kind.is_global else cfg.window)
             - cfg.kv_split
             for segment, states in zip(cfg.segments, self.layers, strict=True)

@@ -117,9 +117,10 @@ def take(state: State, slot: jax.Array, *, mesh: Mesh | None = None) -> State:
     row = _each(lambda axis, x: lax.dynamic_slice_in_dim(x, slot, 1, axis), state)
 
     def mine(layer: LayerState) -> LayerState:
-        at = jnp.arange(layer.ring.k.shape[3])
+        at = jnp.arange(layer.ring.v.shape[3])
         written = (at < row.cache.cursor) | (at.size <= row.cache.cursor)
-        k, v = (jnp.where(written[:, None], x, 0) for x in (layer.ring.k, layer.ring.v))
+        k = jnp.where(written, layer.ring.k, 0)
+        v = jnp.where(written[:, None], layer.ring.v, 0)
         return layer._replace(ring=layer.ring._replace(k=k, v=v))
 
     layers = tuple(tuple(map(mine, run)) for run in row.cache.layers)

@@ -69,7 +69,8 @@ At = int | jax.Array
 
 class Ring(NamedTuple):
     """Keys and values of the last positions, at slot `position mod size`, and the two
-    convolution tails. k, v: [B, K, size, E]; tails: [B, kernel-1, K*E] float32."""
+    convolution tails. Keys are turned, as products take them: k: [B, K, E, size];
+    v: [B, K, size, E]; tails: [B, kernel-1, K*E] float32."""
 
     k: jax.Array
     v: jax.Array
@@ -83,9 +84,9 @@ def empty_ring(cfg: ModelConfig, is_global: bool, batch: int, max_block: int) ->
     still sees."""
     hd = heads(cfg, is_global)
     splits = -(-(hd.window + max_block) // cfg.kv_split) + 1
-    kv = jnp.zeros((batch, hd.K, splits * cfg.kv_split, hd.E), cfg.dtype)
+    v = jnp.zeros((batch, hd.K, splits * cfg.kv_split, hd.E), cfg.dtype)
     tail = conv.empty_state(batch, hd.K * hd.E, cfg.conv_kernel)
-    return Ring(kv, kv, tail, tail)
+    return Ring(jnp.swapaxes(v, 2, 3), v, tail, tail)
 
 
 def _tau(cfg: ModelConfig, positions: jax.Array) -> jax.Array:
@@ -94,11 +95,16 @@ def _tau(cfg: ModelConfig, positions: jax.Array) -> jax.Array:
 
 
 def _write(
-    rings_LBKSE: jax.Array, layer: At, new_BTKE: jax.Array, start_B: jax.Array
-) -> jax.Array:
-    slots = (start_B[:, None] + jnp.arange(new_BTKE.shape[1])) % rings_LBKSE.shape[3]
-    rows = jnp.arange(new_BTKE.shape[0])[:, None]
-    return rings_LBKSE.at[layer, rows, :, slots].set(new_BTKE, unique_indices=True)
+    ring: Ring, layer: At, k_BTKE: jax.Array, v_BTKE: jax.Array, start_B: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """A block's keys and values in their slots of a layer. -> (k, v) of the stack."""
+    B, T = k_BTKE.shape[:2]
+    slots = (start_B[:, None] + jnp.arange(T)) % ring.v.shape[3]
+    rows = jnp.arange(B)[:, None]
+    return (
+        ring.k.at[layer, rows, :, :, slots].set(k_BTKE, unique_indices=True),
+        ring.v.at[layer, rows, :, slots].set(v_BTKE, unique_indices=True),
+    )
 
 
 def at(stacked: jax.Array, layer: At) -> jax.Array:
@@ -185,8 +191,7 @@ def attention(
     if ring is None:
         mixed = over_splits.attend_block(o, q, k, v, r, params["rel"], reach)
     else:
-        keys = _write(ring.k, layer, k, start_B)
-        values = _write(ring.v, layer, v, start_B)
+        keys, values = _write(ring, layer, k, v, start_B)
         ring = Ring(
             keys, values, put(ring.k_conv, layer, k_tail), put(ring.v_conv, layer, v_tail)
         )

@@ -6,10 +6,13 @@ its state is the last `kernel - 1` valid inputs.
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 from interaction.ops import Ops
+from interaction.ops.rows import column_sum
 from interaction.params import Spec, normal
 from interaction.rounding import rounded
 
@@ -22,27 +25,31 @@ def empty_state(batch: int, channels: int, kernel: int) -> jax.Array:
     return jnp.zeros((batch, kernel - 1, channels), jnp.float32)
 
 
-@jax.custom_vjp
-def _add_taps(x_BTC: jax.Array, padded_BPC: jax.Array, w_KC: jax.Array) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _add_taps(
+    ops: Ops, x_BTC: jax.Array, padded_BPC: jax.Array, w_KC: jax.Array
+) -> jax.Array:
     """x + the taps, one after another. float32."""
     for tap, w in enumerate(w_KC):
-        x_BTC = x_BTC + padded_BPC[:, tap : tap + x_BTC.shape[1]] * w
+        x_BTC = x_BTC + rounded(padded_BPC[:, tap : tap + x_BTC.shape[1]] * w)
     return x_BTC
 
 
-def _add_taps_backward(kept: tuple, g_BTC: jax.Array) -> tuple:
+def _add_taps_backward(ops: Ops, kept: tuple, g_BTC: jax.Array) -> tuple:
     padded_BPC, w_KC = kept
-    (kernel, _), length = w_KC.shape, g_BTC.shape[1]
-    rest = lambda tap: ((0, 0), (tap, kernel - 1 - tap), (0, 0))  # noqa: E731
+    kernel, length, whole = len(w_KC), g_BTC.shape[1], padded_BPC.shape[1]
+    g_padded = jnp.pad(g_BTC, ((0, 0), (kernel - 1, kernel - 1), (0, 0)))
     d_padded = jnp.zeros_like(padded_BPC)
     for tap, w in enumerate(w_KC):
-        d_padded = d_padded + jnp.pad(rounded(g_BTC * w), rest(tap))
+        first = kernel - 1 - tap
+        d_padded = d_padded + rounded(g_padded[:, first : first + whole] * w)
     products = (g_BTC * padded_BPC[:, tap : tap + length] for tap in range(kernel))
-    return g_BTC, d_padded, jnp.stack([rounded(x).sum((0, 1)) for x in products])
+    return g_BTC, d_padded, jnp.stack([column_sum(ops, x) for x in products])
 
 
 _add_taps.defvjp(
-    lambda x, padded, w: (_add_taps(x, padded, w), (padded, w)), _add_taps_backward
+    lambda ops, x, padded, w: (_add_taps(ops, x, padded, w), (padded, w)),
+    _add_taps_backward,
 )
 
 
@@ -59,7 +66,7 @@ def short_conv(
     if state_BkC is None:
         state_BkC = empty_state(x32.shape[0], x32.shape[2], kernel)
     padded = jnp.concatenate([state_BkC, x32], axis=1)
-    y = _add_taps(x32, padded, w_KC.astype(jnp.float32))
+    y = _add_taps(ops, x32, padded, w_KC.astype(jnp.float32))
     rows = n_valid_B[:, None] + jnp.arange(kernel - 1)
     state = jnp.take_along_axis(padded, rows[..., None], axis=1)
     return ops.cast(y, x_BTC.dtype.name), state

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from interaction import ops
 from interaction.config import ModelConfig
 from interaction.modality.audio import PATCH_DIM
-from interaction.ops.rows import layer_norm, matmul32
+from interaction.ops.rows import biased, layer_norm, matmul32
 from interaction.params import Params, Spec, fan_in, ones, zeros
 
 TIME_FREQUENCIES = 64
@@ -55,28 +55,13 @@ def unstandardise(params: Params, x: jax.Array) -> jax.Array:
     return x * params["std"] + params["mean"]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _biased(o: ops.Ops, x: jax.Array, bias: jax.Array) -> jax.Array:
-    """x [..., N] + bias [N]. The bias's gradient is a sum over all rows, in the order of a
-    product: an ordinary one has an order of its own in every program."""
-    return x + bias
-
-
-def _biased_backward(o: ops.Ops, _: None, g: jax.Array) -> tuple[jax.Array, jax.Array]:
-    rows = g.reshape(-1, g.shape[-1])
-    return g, o.product(jnp.ones((1, len(rows)), jnp.float32), rows)[0]
-
-
-_biased.defvjp(lambda o, x, bias: (x + bias, None), _biased_backward)
-
-
 def condition(
     params: Params, cfg: ModelConfig, hidden: jax.Array, previous: jax.Array
 ) -> jax.Array:
     """The part of the condition that does not depend on t. -> float32 [..., W]."""
     dot = functools.partial(matmul32, ops.of(cfg))
     from_hidden = dot(hidden.astype(jnp.float32), params["hidden"])
-    return _biased(
+    return biased(
         ops.of(cfg), from_hidden + dot(previous, params["previous"]), params["cond_bias"]
     )
 
@@ -97,7 +82,7 @@ def modulation(
 
     def block(p: Params) -> tuple[jax.Array, jax.Array, jax.Array]:
         shift, scale, gate = jnp.split(
-            _biased(ops.of(cfg), dot(c, p["mod"]), p["mod_bias"]), 3, axis=-1
+            biased(ops.of(cfg), dot(c, p["mod"]), p["mod_bias"]), 3, axis=-1
         )
         return shift, scale, gate
 
@@ -113,8 +98,8 @@ def modulated(
     x = dot(x_t, params["in"])
     for p, (shift, scale, gate) in zip(params["blocks"], mod, strict=True):
         h = layer_norm(o, x, 1e-6) * (1 + scale) + shift
-        h = jax.nn.silu(_biased(o, dot(h, p["up"]), p["up_bias"]))
-        x = x + (1 + gate) * _biased(o, dot(h, p["down"]), p["down_bias"])
+        h = jax.nn.silu(biased(o, dot(h, p["up"]), p["up_bias"]))
+        x = x + (1 + gate) * biased(o, dot(h, p["down"]), p["down_bias"])
     return dot(layer_norm(o, x, 1e-6) * params["out_norm"], params["out"])
 
 

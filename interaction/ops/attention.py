@@ -233,7 +233,7 @@ def _looped(ops, q, k, v, r, rel_Re, reach: Reach, run: int) -> jax.Array:
 def attend_ring(
     ops: Ops,
     q_BTHE: jax.Array,
-    k_BKSE: jax.Array,
+    k_BKES: jax.Array,
     v_BKSE: jax.Array,
     r_BTHR: jax.Array,
     rel_Re: jax.Array,
@@ -246,7 +246,7 @@ def attend_ring(
     themselves: they lie outside the window or in the query's future.
     """
     B, T, H, E = q_BTHE.shape
-    K, S = k_BKSE.shape[1:3]
+    K, _, S = k_BKES.shape[1:]
     G = H // K
     last_B1 = (start_B + T - 1)[:, None]
     key_BS = last_B1 - (last_B1 - jnp.arange(S)) % S
@@ -263,7 +263,7 @@ def attend_ring(
         x = jnp.swapaxes(x, 1, 2)
         return x.reshape(B, K, G * T, x.shape[-1])
 
-    logits = ops.product_turned(heads_first(q_BTHE), k_BKSE).astype(jnp.float32)
+    logits = ops.product(heads_first(q_BTHE), k_BKES).astype(jnp.float32)
     seen = jnp.tile(seen, (1, G, 1))[:, None]
     size = ops.split(reach.kv_split, S)
     splits = S // size

@@ -4,16 +4,18 @@ A product has one defined value here: for every output element, a chain of fused
 multiply-adds in float32 over k in order, from zero, begun anew every `BLOCK` terms; the
 blocks are added in order.
 
-XLA's CPU kernels follow that chain for some shapes (measured on jax 0.10.2 to 0.12, AVX2,
-in `tests/ops/test_cpu.py`): `_in_order` brings every product into one of them, at the
-speed of an ordinary product. A probe compares the kernels with the definition once a
-process; where they differ, `chain` computes the definition itself, slowly.
+XLA's CPU kernels follow that chain for some shapes, which depend on the machine's vector
+width (`FORMS`, measured on jax 0.10.2 to 0.12): `_in_order` brings every product into one
+of them, at the speed of an ordinary product. A probe compares the kernels with the
+definition once a process; where no form fits, `chain` computes the definition itself,
+slowly.
 """
 
 from __future__ import annotations
 
 import functools
 import warnings
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +25,35 @@ from interaction.ops.groups import align
 from interaction.rounding import rounded
 
 BLOCK = 512  # terms of a chain: kernels split longer sums as they like
+TOGETHER = 16  # blocks of a long sum whose products are made at once
 LANES = 16  # columns: kernels take other paths for a rest of fewer
-FEW = 64  # rows below which a large right side makes kernels split the sum
-LARGE = 32_768  # elements of a right side from which they do
+LARGE = 32_768  # elements of a right side above which kernels split sums of few rows
 TILE = 16  # rows of one group that `grouped` multiplies together
 DEEP = 64  # and that `grouped_outer` does
+
+
+class Form(NamedTuple):
+    """Shapes in which kernels follow the chain. few: rows below which other kernels take
+    over, which want `least` columns and a right side that is not `LARGE`; many: what the
+    columns of more rows are a multiple of; turned: whether kernels may turn the right side
+    as they go."""
+
+    few: int
+    least: int
+    many: int
+    turned: bool
+
+    def columns(self, M: int, N: int) -> int:
+        """N and as many columns more as a product of M rows needs."""
+        if M < self.few:
+            return max(-(-N // LANES) * LANES, 1 if M == 1 else self.least)
+        return -(-N // self.many) * self.many
+
+
+FORMS = (
+    Form(few=64, least=16, many=16, turned=True),  # kernels for AVX2
+    Form(few=49, least=32, many=64, turned=False),  # for AVX-512
+)
 
 
 def chain(x: jax.Array, w: jax.Array) -> jax.Array:
@@ -46,30 +72,34 @@ def dot(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
     return x @ (jnp.swapaxes(w, -1, -2) if turned else w)
 
 
-def _padded(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
-    """A product of which a part is used: XLA must not compute that part alone."""
-    return jax.lax.optimization_barrier(dot(x, w, turned))
-
-
-def _in_order(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
-    """A product in shapes whose kernels follow the chain. With `turned`, w is [N, K]."""
-    M, K = x.shape[-2:]
+def _part(form: Form, x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
+    """A product of as many columns as the form has, of which some are used: XLA must not
+    compute those alone."""
     axis = w.ndim - (2 if turned else 1)
     N = w.shape[axis]
+    more = form.columns(x.shape[-2], N) - N
+    if not more:
+        return dot(x, w, turned)
+    pad = [(0, 0)] * w.ndim
+    pad[axis] = (0, more)
+    return jax.lax.optimization_barrier(dot(x, jnp.pad(w, pad), turned))[..., :N]
+
+
+def _in_order(form: Form, x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
+    """A product in shapes whose kernels follow the chain. With `turned`, w is [N, K]."""
+    if turned and not form.turned:
+        return _in_order(form, x, rounded(jnp.swapaxes(w, -1, -2)), False)
+    M, K = x.shape[-2:]
     if turned and M == 1:  # a dot of two contiguous rows is summed in lanes
         twice = jax.lax.optimization_barrier(jnp.repeat(x, 2, axis=-2))
-        return jax.lax.optimization_barrier(_in_order(twice, w, turned))[..., :1, :]
-    whole = N // LANES * LANES
-    width = whole
-    if M < FEW and K * N > LARGE:
+        return jax.lax.optimization_barrier(_in_order(form, twice, w, turned))[..., :1, :]
+    axis = w.ndim - (2 if turned else 1)
+    N = width = w.shape[axis]
+    if 1 < M < form.few and K * N > LARGE:  # a single row has kernels of its own
         width = max(LARGE // K // LANES, 1) * LANES
     cut = lambda a, b: jax.lax.slice_in_dim(w, a, b, axis=axis)  # noqa: E731
-    starts = range(0, whole, width) if whole else ()
-    parts = [dot(x, cut(a, min(a + width, whole)), turned) for a in starts]
-    if whole < N:
-        pad = [(0, 0)] * w.ndim
-        pad[axis] = (0, whole + LANES - N)
-        parts.append(_padded(x, jnp.pad(cut(whole, N), pad), turned)[..., : N - whole])
+    starts = range(0, N, width)
+    parts = [_part(form, x, cut(a, min(a + width, N)), turned) for a in starts]
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts, -1)
 
 
@@ -84,49 +114,66 @@ def expected(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     return acc
 
 
-@functools.cache
-def kernels_follow() -> bool:
-    """Whether this machine's CPU kernels give the defined value, tried once on shapes of
-    every class. Where programs run elsewhere there is nothing to try."""
-    if jax.default_backend() != "cpu":
-        return True
+PROBES = (
+    (1, 48, 64), (1, 512, 768), (2, 512, 16), (17, 192, 192), (48, 512, 80), (49, 64, 48),
+    (63, 320, 137), (64, 512, 144), (300, 512, 640),
+)  # fmt: skip
+
+
+def _follows(form: Form) -> bool:
+    """Whether kernels give the defined value, on shapes of every class."""
     rng = np.random.default_rng(0)
-    with jax.ensure_compile_time_eval():
-        for M, K, N in ((1, 48, 64), (1, 512, 80), (2, 512, 16), (17, 192, 192),
-                        (63, 320, 137), (64, 512, 144), (300, 512, 640)):  # fmt: skip
-            x = rng.standard_normal((M, K), np.float32)
-            w = rng.standard_normal((K, N), np.float32)
-            want = expected(x, w)
-            for turned in (False, True):
-                right = np.ascontiguousarray(w.T) if turned else w
-                got = jax.jit(_in_order, static_argnums=2)(x, right, turned)
-                if (np.asarray(got) != want).any():
-                    warnings.warn(
-                        f"this CPU's kernels sum a [{M}, {K}] x [{K}, {N}] product in "
-                        "another order: invariant numerics go the slow way here",
-                        stacklevel=2,
-                    )
-                    return False
+    run = jax.jit(_in_order, static_argnums=(0, 3))
+    for M, K, N in PROBES:
+        x, w = (rng.standard_normal(shape, np.float32) for shape in ((M, K), (K, N)))
+        want = expected(x, w)
+        for turned in (False, True):
+            right = np.ascontiguousarray(w.T) if turned else w
+            if (np.asarray(run(form, x, right, turned)) != want).any():
+                return False
     return True
+
+
+@functools.cache
+def machine_form() -> Form | None:
+    """The form that this machine's CPU kernels follow, tried once; None if none. Where
+    programs run elsewhere there is nothing to try."""
+    if jax.default_backend() != "cpu":
+        return FORMS[0]
+    with jax.ensure_compile_time_eval():
+        for form in FORMS:
+            if _follows(form):
+                return form
+    warnings.warn(
+        "this CPU's kernels add products in an order of their own: invariant numerics go "
+        "the slow way here",
+        stacklevel=2,
+    )
+    return None
 
 
 def product(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
     """[..., M, K] @ [..., K, N] (turned: [..., N, K]) -> float32 [..., M, N]."""
-    return _blocks(x, w, turned, kernels_follow())
+    return _blocks(x, w, turned, machine_form())
 
 
 def outer(x_MK: jax.Array, g_MN: jax.Array) -> jax.Array:
     """x^T @ g, a product. -> float32 [K, N]. x is turned in memory first: kernels that turn
     it as they go split sums by the number of threads, and so by that of devices."""
-    return product(rounded(jnp.swapaxes(x_MK, -1, -2)), g_MN, False)
+    rows = x_MK.shape[-2]
+    if x_MK.ndim > 2 or rows % BLOCK or rows // BLOCK not in range(2, TOGETHER + 1):
+        return product(rounded(jnp.swapaxes(x_MK, -1, -2)), g_MN, False)
+    cut = lambda a: a.reshape(-1, BLOCK, a.shape[-1])  # noqa: E731
+    parts = outer(cut(x_MK), cut(g_MN))
+    return functools.reduce(jnp.add, [parts[i] for i in range(len(parts))])
 
 
 def defined(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
     """`product` by its definition, on any platform."""
-    return _blocks(x, w, turned, False)
+    return _blocks(x, w, turned, None)
 
 
-def _blocks(x: jax.Array, w: jax.Array, turned: bool, follow: bool) -> jax.Array:
+def _blocks(x: jax.Array, w: jax.Array, turned: bool, form: Form | None) -> jax.Array:
     x, w = x.astype(jnp.float32), w.astype(jnp.float32)
     K, axis = x.shape[-1], w.ndim - (1 if turned else 2)
     total = None
@@ -134,8 +181,8 @@ def _blocks(x: jax.Array, w: jax.Array, turned: bool, follow: bool) -> jax.Array
         b = min(a + BLOCK, K)
         left = jax.lax.slice_in_dim(x, a, b, axis=x.ndim - 1)
         right = jax.lax.slice_in_dim(w, a, b, axis=axis)
-        if follow:
-            part = _in_order(left, right, turned)
+        if form:
+            part = _in_order(form, left, right, turned)
         else:
             part = chain(left, jnp.swapaxes(right, -1, -2) if turned else right)
         total = part if total is None else total + part
@@ -179,8 +226,19 @@ def grouped_outer(x_MK: jax.Array, g_MN: jax.Array, sizes_X: jax.Array) -> jax.A
 
 
 def row_sum(x_MN: jax.Array) -> jax.Array:
-    """Sums of rows of up to `BLOCK` terms, as a product with ones. -> [M, 1]."""
-    return product(x_MN, jnp.ones((x_MN.shape[1], LANES), jnp.float32), False)[:, :1]
+    """Sums of rows: halves are added until `LANES` columns or fewer are left, and those in
+    order. On any platform. -> [M, 1]
+
+    A reduction ends it, since compilers do not compute one again for everybody who uses it;
+    its body is none that they know, and might hand to a library with an order of its own.
+    """
+    x = rounded(x_MN)
+    while (n := x.shape[1]) > LANES:
+        half = -(-n // 2)
+        x = jnp.pad(x, ((0, 0), (0, 2 * half - n)))
+        x = x[:, :half] + x[:, half:]
+    add = lambda a, b: rounded(a + b)  # noqa: E731
+    return jax.lax.reduce(x, np.float32(0), add, (1,))[:, None]
 
 
 def row_max(x: jax.Array) -> jax.Array:

@@ -74,6 +74,39 @@ def _unit_rms_backward(ops: Ops, eps: float, kept: tuple, g: jax.Array) -> tuple
 unit_rms.defvjp(_unit_rms_forward, _unit_rms_backward)
 
 
+def column_sum(ops: Ops, x: jax.Array) -> jax.Array:
+    """Over all but the last axis, in the order of a product. float32 [..., N] -> [N]."""
+    rows = rounded(x.reshape(-1, x.shape[-1]))
+    return ops.product(jnp.ones((1, len(rows)), jnp.float32), rows)[0]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def by_column(ops: Ops, x: jax.Array, scale: jax.Array) -> jax.Array:
+    """x [..., N] * scale [N], float32. The scale's gradient is a sum over all rows: an
+    ordinary one has an order of its own in every program."""
+    return x * scale
+
+
+def _by_column_backward(ops: Ops, kept: tuple, g: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, scale = kept
+    return g * scale, column_sum(ops, g * x)
+
+
+by_column.defvjp(lambda ops, x, scale: (x * scale, (x, scale)), _by_column_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def biased(ops: Ops, x: jax.Array, bias: jax.Array) -> jax.Array:
+    """x [..., N] + bias [N], float32; gradients as those of `by_column`."""
+    return x + bias
+
+
+biased.defvjp(
+    lambda ops, x, bias: (x + bias, None),
+    lambda ops, _, g: (g, column_sum(ops, g)),
+)
+
+
 def rms_norm(ops: Ops, x: jax.Array, scale: jax.Array | None, eps: float) -> jax.Array:
     """x / rms(x) over the last axis, times `scale` [last axis] unless None; inside in
     float32, rounded to x's dtype before the scale as Inkling does."""
@@ -81,7 +114,7 @@ def rms_norm(ops: Ops, x: jax.Array, scale: jax.Array | None, eps: float) -> jax
     if scale is None:
         return y
     scale32 = ops.cast(scale, x.dtype.name).astype(jnp.float32)
-    return ops.cast(y.astype(jnp.float32) * scale32, x.dtype.name)
+    return ops.cast(by_column(ops, y.astype(jnp.float32), scale32), x.dtype.name)
 
 
 def layer_norm(ops: Ops, x: jax.Array, eps: float) -> jax.Array:

@@ -7,8 +7,10 @@ slot is free, or ticks come close to their deadline, new conversations are refus
 reason, and those that run go on as they were. SIGTERM lets them end first.
 
 The address itself is a page to talk on. Clients: `interaction.serve.client` (WebSocket
-/v1/native). /healthz, /readyz, /metrics.
-Nothing that is said is kept.
+/v1/native), the SDK of OpenAI (Live and Realtime, under /v1) and Moshi's (/api/chat).
+/healthz, /readyz, /metrics.
+Nothing that is said is kept, unless --record is given and the client consents; state of
+conversations goes to disk with --snapshots alone.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from interaction.errors import InputError, run_command
 from interaction.serve.limits import Limits
@@ -47,6 +50,13 @@ def _arguments() -> argparse.Namespace:
         help="seconds to come back in after a broken connection (20)")  # fmt: skip
     add("--idle", type=float, default=Limits.idle_s, metavar="S",
         help="seconds without a message that end a conversation (30)")  # fmt: skip
+    add("--snapshots", type=Path, metavar="DIR",
+        help="for conversations to be taken up again, at this or another server: those "
+        "that break off, that run when it stops, that clients ask for")  # fmt: skip
+    add("--keep", type=float, default=86_400.0, metavar="S",
+        help="seconds that a snapshot can be resumed in (a day)")  # fmt: skip
+    add("--record", type=Path, metavar="DIR",
+        help="store here sound, words and events of clients that consent")  # fmt: skip
     add("--origin", action="append", default=[],
         help="a page elsewhere that browsers may come from")  # fmt: skip
     return parser.parse_args()
@@ -64,17 +74,22 @@ def main() -> int:
             f"{error.name} is missing: pip install 'interaction[serve]'"
         ) from None
     from interaction.package import open_package
+    from interaction.serve.archive import Archive
     from interaction.serve.engine import Engine
+    from interaction.serve.shelf import Shelf
 
     limits = Limits(
         key=key, origins=tuple(args.origin), idle_s=args.idle, grace_s=args.grace,
         connections=4 * args.slots,
     )  # fmt: skip
     print(f"opening {args.checkpoint} with {args.slots} slots ...", file=sys.stderr)
-    engine = Engine(open_package(args.checkpoint), args.slots)
-    server = Server(
-        app(engine, limits, args.temperature, args.close), args.host, args.port, args.drain
+    package = open_package(args.checkpoint)
+    shelf = args.snapshots and Shelf(args.snapshots, package.cfg, args.keep)
+    archive = args.record and Archive(args.record)
+    serves = app(
+        Engine(package, args.slots), limits, args.temperature, args.close, shelf, archive
     )
+    server = Server(serves, args.host, args.port, args.drain)
     where = f"[{args.host}]" if ":" in args.host else args.host
     print(f"open http://{where}:{args.port}/ to talk", file=sys.stderr, flush=True)
     server.run()

@@ -64,6 +64,6 @@ class Call:
         self._loop.call_soon_threadsafe(self.end, why)
 
     def end(self, why: str) -> None:
-        """In the event loop: nothing more will come."""
+        """In the event loop: nothing more will come. The first reason counts."""
         self.why = self.why or why
         self._turns.put_nowait(None)

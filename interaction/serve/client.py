@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from interaction.errors import InputError
 from interaction.serve import messages as m
+from interaction.serve.sound import Opus, Pcm
 
 
 class Refused(InputError):
@@ -32,8 +33,10 @@ class Said(msgspec.Struct):
 
 
 class Client:
-    """One conversation. `token` is for `resume=` after a broken connection; `errors` are
-    what the server said of messages that it did not take."""
+    """One conversation. sound: how it is coded; `token` is for `resume=` after a broken
+    connection, those of `kept` are of snapshots; `recording` is what its recording is
+    called, if there is one; `errors` are what the server said of messages that it did not
+    take."""
 
     def __init__(
         self,
@@ -43,14 +46,22 @@ class Client:
         temperature: float = 0.0,
         delay: int = 0,
         resume: str | None = None,
+        fork: bool = False,
+        consent: bool = False,
+        sound: m.Coding = "pcm",
     ) -> None:
         self._url = url.rstrip("/") + "/v1/native"
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._first = m.Resume(resume) if resume else m.Start(seed, temperature, delay)
+        self._first: m.ToServer = m.Start(seed, temperature, delay, consent, sound)
+        if resume:
+            self._first = m.Resume(resume, fork, consent, sound)
+        self._sound = Opus() if sound == "opus" else Pcm()
         self._socket: ClientConnection
         self.token = ""
+        self.recording: str | None = None
         self._delay = delay
         self.turn = 0  # that `hear` sends next; kept abreast of the conversation's clock
+        self.kept: list[m.Kept] = []
         self.errors: list[str] = []
         self.why: str | None = None  # the conversation ended
 
@@ -63,8 +74,9 @@ class Client:
             raise Refused(f"{self._url}: {error}") from None
         await self._send(self._first)
         match await self._next():
-            case m.Started(token, turn):
-                self.token, self.turn = token, turn
+            case m.Started() as started:
+                self.token, self.turn = started.token, started.turn
+                self.recording = started.recording
                 return self
             case m.Ended(why) | m.Error(why):
                 raise Refused(why)
@@ -85,11 +97,14 @@ class Client:
     ) -> None:
         """Send a micro-turn: float32 [3200], two JPEG or PNG files or none, typed words.
         turn: its number, by default the next."""
-        pcm = (np.clip(sound, -1.0, 32767 / 32768) * 32768).round().astype("<i2")
         number = self.turn if turn is None else turn
-        self.turn = number + 1
+        self.turn = max(self.turn, number + 1)
         shown = list(pictures) if pictures else None
-        await self._send(m.Hear(number, pcm.tobytes(), shown, text))
+        await self._send(m.Hear(number, self._sound.pack(sound), shown, text))
+
+    async def snapshot(self) -> None:
+        """Ask for one; `kept` has its token some turns later."""
+        await self._send(m.Snapshot())
 
     async def __aiter__(self) -> AsyncIterator[Said]:
         """Until the conversation ends; then `why` says why."""
@@ -97,8 +112,9 @@ class Client:
             match await self._next():
                 case m.Say() as say:
                     self.turn = max(self.turn, say.turn + 1 - self._delay)
-                    pcm = np.frombuffer(say.audio, "<i2").astype(np.float32)
-                    yield Said(say, pcm / 32768.0)
+                    yield Said(say, self._sound.unpack(say.audio))
+                case m.Kept() as kept:
+                    self.kept.append(kept)
                 case m.Error(message):
                     self.errors.append(message)
                 case m.Ended(why):

@@ -23,14 +23,14 @@ class Format:
     type: str = "audio/pcm"
     rate: int = 24_000
 
-    def check(self) -> Format:
-        """Raises InputError."""
+    def check(self, field: str = "audio.format") -> Format:
+        """Raises InputError, naming the field that this is."""
         rates = (16_000, 24_000) if self.type == "audio/pcm" else (8_000,)
         if self.type not in NAMES:
-            raise InputError(f"audio.format.type: {self.type}; one of {', '.join(NAMES)}")
+            raise InputError(f"{field}.type: {self.type}; one of {', '.join(NAMES)}")
         if self.rate not in rates:
             of = " or ".join(map(str, rates))
-            raise InputError(f"audio.format.rate: {self.rate}; {self.type} has {of}")
+            raise InputError(f"{field}.rate: {self.rate}; {self.type} has {of}")
         return self
 
     @property
@@ -56,8 +56,8 @@ class _Rate:
         if source != target:
             self._soxr = soxr.ResampleStream(source, target, 1, "float32", quality="LQ")
 
-    def push(self, wave: np.ndarray) -> np.ndarray:
-        return wave if self._soxr is None else self._soxr.resample_chunk(wave)
+    def push(self, wave: np.ndarray, last: bool = False) -> np.ndarray:
+        return wave if self._soxr is None else self._soxr.resample_chunk(wave, last)
 
 
 class Decoder:
@@ -88,8 +88,9 @@ class Encoder:
         self._codec.format, self._codec.time_base = "s16", Fraction(1, form.rate)
         self._rate = _Rate(SAMPLE_RATE, form.rate)
 
-    def push(self, wave: np.ndarray) -> bytes:
-        wave = self._rate.push(np.asarray(wave, np.float32))
+    def push(self, wave: np.ndarray, last: bool = False) -> bytes:
+        """last: nothing more will come, and nothing is held back."""
+        wave = self._rate.push(np.asarray(wave, np.float32), last)
         if not len(wave):
             return b""
         pcm = (np.clip(wave, -1.0, 32767 / 32768) * 32768).round().astype(np.int16)

@@ -112,6 +112,7 @@ class Engine:
             seat.temperature,
             seat.talk.state(),
             self._device.take(seat.slot),
+            turns=seat.talk.turn,
         )
 
     def resume(self, snapshot: Snapshot) -> Seat:

@@ -13,7 +13,8 @@ class Limits:
     """key: that clients must show, None for any client; origins: pages that browsers may
     come from, empty for any page of this server's own; connections: at most, held ones too;
     message_bytes, messages_per_s, wrong: of one client, the last messages that make no
-    sense; idle_s: without a message; grace_s: to come back after a broken connection."""
+    sense; idle_s: without a message; grace_s: to come back after a broken connection;
+    snapshot_s: between two snapshots of one conversation."""
 
     key: str | None = None
     origins: tuple[str, ...] = ()
@@ -23,6 +24,7 @@ class Limits:
     wrong: int = 100
     idle_s: float = 30.0
     grace_s: float = 20.0
+    snapshot_s: float = 1.0
 
     def refuses(self, client: HTTPConnection) -> str | None:
         """Why this client is turned away; None when it is welcome."""

@@ -7,6 +7,7 @@ was said, and the lag of a line never grows beyond its bound.
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -29,22 +30,30 @@ class Stream:
     def __init__(self, most: int = TURN_SAMPLES) -> None:
         self._most = most
         self._waiting = np.zeros(0, np.float32)
-        self._begun = False
+        self.begun = False
+        self._lock = threading.Lock()  # written in one thread, taken in another
         self.delay = 0
         self.dropped = {"late": 0.0}  # turns' worth of samples
 
     def write(self, wave: np.ndarray) -> None:
         """float32 [n]."""
-        self._begun |= len(wave) > 0
-        self._waiting = np.concatenate([self._waiting, wave])
-        self._keep(self._most + TURN_SAMPLES)
+        with self._lock:
+            self.begun |= len(wave) > 0
+            self._waiting = np.concatenate([self._waiting, wave])
+            self._keep(self._most + TURN_SAMPLES)
+
+    def clear(self) -> None:
+        """Drop what waits, by the sender's wish."""
+        with self._lock:
+            self._waiting = self._waiting[:0]
 
     def take(self) -> Taken:
         """The next turn. Before the first sound nothing is missing."""
-        wave = self._waiting[:TURN_SAMPLES]
-        self._waiting = self._waiting[TURN_SAMPLES:]
+        with self._lock:
+            wave = self._waiting[:TURN_SAMPLES]
+            self._waiting = self._waiting[TURN_SAMPLES:]
         short = TURN_SAMPLES - len(wave)
-        return Taken(np.pad(wave, (0, short)), short if self._begun else 0)
+        return Taken(np.pad(wave, (0, short)), short if self.begun else 0)
 
     def _keep(self, n: int) -> None:
         surplus = max(len(self._waiting) - n, 0)
@@ -58,10 +67,10 @@ class Numbered:
     `first`: number of the first."""
 
     def __init__(self, delay: int = 0, ahead: int = 5, first: int = 0) -> None:
-        self._now, self._first = first - delay, first
+        self._now, self.first = first - delay, first
         self.delay, self._ahead = delay, ahead
         self._waiting: dict[int, np.ndarray] = {}
-        self._begun = False
+        self.begun = False
         self.dropped = {"late": 0.0, "early": 0.0, "again": 0.0}  # turns
 
     @property
@@ -79,7 +88,7 @@ class Numbered:
             self.dropped["again"] += 1
         else:
             self._waiting[number] = wave
-            self._begun = True
+            self.begun = True
             return True
         return False
 
@@ -87,7 +96,7 @@ class Numbered:
         """The next turn. While the delay fills, and before the first sound, nothing is
         missing."""
         wave = self._waiting.pop(self._now, None)
-        expected = self._begun and self._now >= self._first
+        expected = self.begun and self._now >= self.first
         self._now += 1
         if wave is None:
             return Taken(np.zeros(TURN_SAMPLES, np.float32), expected * TURN_SAMPLES)

@@ -8,32 +8,25 @@ model as words of its background. Instructions are read when the session starts.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-import re
-import secrets
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 from starlette.websockets import WebSocket
 
 from interaction.errors import InputError
 from interaction.grammar import Kind
+from interaction.serve import events
 from interaction.serve.call import Call
 from interaction.serve.codec import Decoder, Encoder, Format
+from interaction.serve.events import WORD_MS, Event, Text
 from interaction.serve.line import Stream
 from interaction.serve.room import Turn
 from interaction.serve.wire import Begun, Over, Wire
 
 LIFE_S = 24 * 3600  # a session's, as it is told
-WORD_S = 0.25  # of a word that was heard: it ends where it was noticed
-
-Text = Annotated[str, Meta(max_length=4_000)]
 
 
 class Output(msgspec.Struct, omit_defaults=True):
@@ -58,45 +51,41 @@ class Config(msgspec.Struct):
     delegation: Delegation | None = None
 
 
-class _Event(msgspec.Struct, tag_field="type", kw_only=True):
-    event_id: Annotated[str, Meta(max_length=200)] | None = None
-
-
-class Start(_Event, tag="session.start"):
+class Start(Event, tag="session.start"):
     session: Config
 
 
-class Update(_Event, tag="session.update"):
+class Update(Event, tag="session.update"):
     session: dict
 
 
-class Append(_Event, tag="session.input_audio.append"):
+class Append(Event, tag="session.input_audio.append"):
     audio: str
 
 
-class Mute(_Event, tag="session.input_audio.mute"):
+class Mute(Event, tag="session.input_audio.mute"):
     pass
 
 
-class Unmute(_Event, tag="session.input_audio.unmute"):
+class Unmute(Event, tag="session.input_audio.unmute"):
     pass
 
 
-class Instruct(_Event, tag="session.instructions.append"):
+class Instruct(Event, tag="session.instructions.append"):
     content: Text
 
 
-class Think(_Event, tag="session.thinking.append"):
+class Think(Event, tag="session.thinking.append"):
     content: Text
     delegation_id: str | None = None
 
 
-class Comment(_Event, tag="session.commentary.append"):
+class Comment(Event, tag="session.commentary.append"):
     content: Text
     delegation_id: str | None = None
 
 
-class Close(_Event, tag="session.close"):
+class Close(Event, tag="session.close"):
     pass
 
 
@@ -110,18 +99,16 @@ class Live(Wire):
 
     def __init__(self, house: Any, socket: WebSocket) -> None:
         super().__init__(house, socket)
-        self._id = f"live_{secrets.token_hex(12)}"
+        self._id = events.new_id("live")
         self._muted = self._closing = False
         self._now_ms = 0
         self._config: Config | None = None
 
     def read(self, got: dict[str, Any]) -> Client:
-        data = got.get("text")
-        if data is None:
-            raise InputError("a binary message; send events as JSON text")
-        return _read.decode(data)
+        return _read.decode(events.text_of(got))
 
-    async def begin(self, first: Client) -> Begun:
+    async def begin(self) -> Begun:
+        first = await self.first()
         if not isinstance(first, Start):
             raise Over("the first event is session.start")
         config = first.session
@@ -133,13 +120,16 @@ class Live(Wire):
         await self.house.admit(call, 0, self.house.temperature)
         self._config = config
         await self._tell("session.started", {"session": self._session()}, first)
+        if name := self.record(self._id):
+            says = f"recorded as {name}, as consented; its token is the session's id"
+            await self._tell("info", {"message": says, "code": "recording"})
         return Begun(call, call.line)
 
     async def heard(self, message: Client, call: Call) -> None:
         now = {"start_ms": self._now_ms, "end_ms": self._now_ms}
         match message:
             case Append(audio):
-                wave = self._decoder.push(_bytes(audio))
+                wave = self._decoder.push(events.from_base64(audio, "audio"))
                 assert isinstance(call.line, Stream)
                 call.line.write(np.zeros_like(wave) if self._muted else wave)
             case Mute() | Unmute():
@@ -147,10 +137,10 @@ class Live(Wire):
                 what = "muted" if self._muted else "unmuted"
                 await self._tell(f"session.input_audio.{what}", {}, message)
             case Instruct(content):
-                _append(call, content, Kind.INSTRUCT)
+                events.read(call, content, Kind.INSTRUCT, "content")
                 await self._tell("session.instructions.appended", now, message)
             case Think(content) | Comment(content):
-                _append(call, content, Kind.BACKGROUND)
+                events.read(call, content, Kind.BACKGROUND, "content")
                 name = "thinking" if isinstance(message, Think) else "commentary"
                 await self._tell(f"session.{name}.appended", now, message)
             case Update():
@@ -163,18 +153,16 @@ class Live(Wire):
 
     async def said(self, turn: Turn) -> None:
         out, self._now_ms = turn.out, round(1000 * turn.t_s)
-        delta = base64.b64encode(self._encoder.push(out.audio)).decode()
+        delta = events.to_base64(self._encoder.push(out.audio))
         await self._tell("session.output_audio.delta", {"delta": delta})
-        # A conversation's own clock lacks the turns that passed unheard.
-        ahead = self._now_ms - 1000 * out.turn_s
-        for event in out.events:
-            end = round(1000 * event.t_s + ahead)
-            span = {"start_ms": max(end - round(1000 * WORD_S), 0), "end_ms": end}
-            if event.lane == "user":
-                heard = {"delta": f" {event.text}"} | span
+        for what in out.events:
+            end = events.at_ms(turn, what.t_s)
+            span = {"start_ms": max(end - WORD_MS, 0), "end_ms": end}
+            if what.lane == "user":
+                heard = {"delta": f" {what.text}"} | span
                 await self._tell("session.input_transcript.delta", heard)
-            elif event.kind == Kind.DELEGATE.name:
-                asked = {"id": f"dlg_{secrets.token_hex(8)}", "target": "client"}
+            elif what.kind == Kind.DELEGATE.name:
+                asked = {"id": events.new_id("dlg"), "target": "client"}
                 asked["type"] = "delegation"
                 created = {"delegation": asked, "offset_ms": end}
                 await self._tell("session.delegation.created", created)
@@ -183,15 +171,7 @@ class Live(Wire):
             await self._tell("session.output_transcript.delta", {"delta": out.text} | span)
 
     async def wrong(self, what: str, got: dict[str, Any]) -> None:
-        """The field is where msgspec says, or what stands before the colon."""
-        found = re.search(r"`\$\.?([\w.\[\]]*)`", what) or re.match(r"([\w.]+):", what)
-        error = {
-            "type": "invalid_request_error",
-            "code": "invalid_value",
-            "message": what,
-            "param": found[1] if found else None,
-            "client_event_id": _event_id(got),
-        }
+        error = events.complaint(what) | {"client_event_id": events.name_of(got)}
         await self._tell("error", {"error": error})
 
     async def ended(self, why: str) -> None:
@@ -213,30 +193,9 @@ class Live(Wire):
         return {"id": self._id, "expires_at": expires, "status": "active"} | given
 
     async def _tell(
-        self, kind: str, fields: Mapping[str, Any], answers: _Event | None = None
+        self, kind: str, fields: Mapping[str, Any], answers: Event | None = None
     ) -> None:
-        event = {"type": kind, "event_id": f"event_{secrets.token_hex(8)}"} | dict(fields)
+        fields = dict(fields)
         if answers is not None and answers.event_id:
-            event["client_event_id"] = answers.event_id
-        await self.send(json.dumps(event))
-
-
-def _bytes(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InputError(f"audio: no base64 ({error})") from None
-
-
-def _append(call: Call, content: str, channel: Kind) -> None:
-    if not call.read(content, channel):
-        raise InputError("content: too much waits to be read; send less")
-
-
-def _event_id(got: dict[str, Any]) -> str | None:
-    """Of a message that did not read as a whole."""
-    try:
-        found = msgspec.json.decode(got.get("text") or "", type=dict).get("event_id")
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return found if isinstance(found, str) else None
+            fields["client_event_id"] = answers.event_id
+        await self.send(events.event(kind, fields))

@@ -6,7 +6,9 @@
 Everybody says a dialogue of the synthetic world, over and over, one micro-turn every
 200 ms, in the middle between two of the server's ticks. Told at the end: how long a reply
 took from the end of the sound that it answers, how even replies came, what sound came too
-late to be heard, and what the server says of its ticks.
+late to be heard, and what the server says of its ticks. With --delay-ms, --loss, --reorder
+and --duplicate the way there is a bad network; the clock then runs as far behind as delays
+need (--behind), and replies come that much later.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import asyncio
 import os
 import time
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +31,12 @@ from interaction.errors import InputError, run_command
 from interaction.modality.audio import TURN_SAMPLES
 from interaction.serve.__main__ import KEY
 from interaction.serve.client import Client, Refused
+from interaction.serve.network import Network
 
 TURN_S = 0.2
 PHASE_S = 0.1  # after a reply, and so before the server's next tick
+DROPPED = "interaction_input_dropped_total"  # turns, by the server
+WHY = ("late", "early", "again")
 
 
 @dataclass
@@ -40,18 +45,34 @@ class Speaker:
     replies."""
 
     replies: int = 0
+    lost: int = 0  # turns, and those that came twice, by the network's doing
+    doubled: int = 0
     unheard_ms: float = 0.0
     refused: str | None = None
     reply_ms: list[float] = field(default_factory=list)
     gap_ms: list[float] = field(default_factory=list)
 
 
-async def speak(url: str, key: str | None, person: int, turns: int, told: Speaker) -> None:
-    """One conversation of so many turns."""
-    said = world.dialogue(0, person, "held_out_voices", turns=min(turns, 150)).user
+@dataclass(frozen=True)
+class Setting:
+    """Where and how everybody speaks. behind: turns that the clock is."""
+
+    url: str
+    key: str | None
+    turns: int
+    network: Network
+    behind: int
+
+
+async def speak(at: Setting, person: int, told: Speaker) -> None:
+    """One conversation."""
+    length = min(at.turns, 150)
+    said = world.dialogue(0, person, "held_out_voices", turns=length).user
     waves = said.reshape(-1, TURN_SAMPLES)
+    way = at.network.way(person)
+    under_way: set[asyncio.Task[None]] = set()
     try:
-        async with Client(url, key, seed=person) as talk:
+        async with Client(at.url, at.key, seed=person, delay=at.behind) as talk:
             sent: dict[int, float] = {}
             last = None
             async for reply in talk:
@@ -63,14 +84,28 @@ async def speak(url: str, key: str | None, person: int, turns: int, told: Speake
                 last = now
                 told.replies += 1
                 told.unheard_ms += reply.message.missing_ms
-                if told.replies >= turns:
+                if told.replies >= at.turns:
                     return
                 await asyncio.sleep(PHASE_S)
-                sent[talk.turn] = time.perf_counter()
-                await talk.hear(waves[talk.turn % len(waves)])
+                sent[talk.turn + at.behind] = time.perf_counter()
+                wave = waves[talk.turn % len(waves)]
+                for ms in way.next():
+                    sending = asyncio.create_task(_send(talk, wave, talk.turn, ms))
+                    under_way.add(sending)
+                    sending.add_done_callback(under_way.discard)
+                talk.turn += 1
+                told.lost, told.doubled = way.lost, way.doubled
             told.refused = talk.why
     except Refused as refused:
         told.refused = str(refused)
+    finally:
+        for sending in under_way:
+            sending.cancel()
+
+
+async def _send(talk: Client, wave: np.ndarray, turn: int, ms: float) -> None:
+    await asyncio.sleep(ms / 1e3)
+    await talk.hear(wave, turn=turn)
 
 
 def metrics(url: str) -> dict[str, float]:
@@ -88,16 +123,14 @@ def metrics(url: str) -> dict[str, float]:
     }
 
 
-async def everybody(url: str, speakers: int, seconds: float) -> list[Speaker]:
+async def everybody(speakers: int, at: Setting) -> list[Speaker]:
     told = [Speaker() for _ in range(speakers)]
-    turns, key = round(seconds / TURN_S), os.environ.get(KEY)
     talks = [
-        asyncio.create_task(speak(url, key, person, turns, told[person]))
-        for person in range(speakers)
+        asyncio.create_task(speak(at, person, told[person])) for person in range(speakers)
     ]
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
     with Progress(*columns) as bar:
-        task = bar.add_task(f"{speakers} speakers", total=turns * speakers)
+        task = bar.add_task(f"{speakers} speakers", total=at.turns * speakers)
         while not all(talk.done() for talk in talks):
             bar.update(task, completed=sum(each.replies for each in told))
             await asyncio.sleep(0.5)
@@ -118,6 +151,9 @@ def figures(told: list[Speaker], before: dict[str, float], after: dict[str, floa
         "reply_ms": report.percentiles(every("reply_ms")),
         "gap_ms": report.percentiles(every("gap_ms")),
         "unheard_s": round(sum(each.unheard_ms for each in told) / 1e3, 3),
+        "lost": sum(each.lost for each in told),
+        "doubled": sum(each.doubled for each in told),
+        "dropped": {why: grown.get(f"{DROPPED}.{why}", 0.0) for why in WHY},
         "server": {
             "ticks": ticks,
             "tick_mean_ms": round(1e3 * grown["interaction_tick_seconds_sum"] / ticks, 2)
@@ -160,6 +196,15 @@ def _arguments() -> argparse.Namespace:
     add("--url", default="ws://127.0.0.1:8080")
     add("--speakers", type=int, default=4)
     add("--seconds", type=float, default=30.0)
+    add("--delay-ms", type=float, default=0.0, help="of a turn on its way, at most")
+    add("--loss", type=float, default=0.0, metavar="SHARE", help="of turns that never come")
+    add("--reorder", type=float, default=0.0, metavar="SHARE",
+        help="of turns that overtake those that are delayed")  # fmt: skip
+    add("--duplicate", type=float, default=0.0, metavar="SHARE",
+        help="of turns that come twice")  # fmt: skip
+    add("--seed", type=int, default=0, help="of the network")
+    add("--behind", type=int, metavar="TURNS",
+        help="that the clock waits for late turns (what --delay-ms needs)")  # fmt: skip
     add("--report", type=Path, help="figures: json")
     add("--plot", type=Path, help="a picture: png, svg or pdf")
     return parser.parse_args()
@@ -169,13 +214,23 @@ def main() -> int:
     args = _arguments()
     if args.speakers < 1 or args.seconds < 1:
         raise InputError("--speakers and --seconds start at 1")
+    network = Network(
+        args.delay_ms, args.loss, args.reorder, args.duplicate, args.seed
+    ).check()
+    needs = network.turns(1e3 * PHASE_S)
+    behind = needs if args.behind is None else args.behind
+    if not 0 <= behind <= 10:
+        raise InputError(f"--behind={behind}; 0 to 10 turns")
+    turns = round(args.seconds / TURN_S)
+    at = Setting(args.url, os.environ.get(KEY), turns, network, behind)
     before = metrics(args.url)
-    told = asyncio.run(everybody(args.url, args.speakers, args.seconds))
+    told = asyncio.run(everybody(args.speakers, at))
     found = figures(told, before, metrics(args.url))
     if args.plot and found["replies"]:
         plot(told, args.plot)
     if args.report:
-        head = report.header("interaction.load/1", {"url": args.url})
+        asked = {"url": args.url, "network": asdict(network), "behind": behind}
+        head = report.header("interaction.load/1", asked)
         report.write_report(args.report, head | {"seconds": args.seconds} | found)
     server = found["server"]
     print(

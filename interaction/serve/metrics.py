@@ -40,8 +40,17 @@ class Metrics:
                 ("ended", "Conversations that ended"),
             )
         )
+        self.snapshots, self.unfiled = (
+            Counter(f"interaction_snapshots_{name}", says, registry=r)
+            for name, says in (
+                ("written", "Conversations put on the shelf"),
+                ("failed", "Broken conversations that could not be"),
+            )
+        )
         says = "Turns of sound that came late, early or again"
         self.dropped = Counter("interaction_input_dropped", says, ["why"], registry=r)
+        for why in ("late", "early", "again"):
+            self.dropped.labels(why)
         self.slots.set(slots)
 
     def watch(self, tick: Tick) -> None:

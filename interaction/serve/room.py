@@ -36,11 +36,13 @@ STOPPING = "the server is stopping; try another"
 
 class Turn(NamedTuple):
     """What a guest is given. t_s: when the turn's input ended, on the guest's clock;
-    missing_ms: of its input, silence in place of sound that had not come."""
+    missing_ms: of its input, silence in place of sound that had not come; given: that
+    input, as the model was given it."""
 
     out: Output
     t_s: float
     missing_ms: float
+    given: Looked
 
 
 class Guest(Protocol):
@@ -109,6 +111,11 @@ class _Place:
     turns: int = 0  # of the clock, heard or passed
     passed: int = 0  # unheard, and not yet told
     held: bool = False
+    back: bool = False  # no time passes until its guest is heard
+
+    @property
+    def still(self) -> bool:
+        return self.held or (self.back and not self.guest.line.begun)
 
 
 class Room:
@@ -161,11 +168,12 @@ class Room:
 
     def admit(self, guest: Guest, seed: int, temperature: float) -> Future[None]:
         """From the next tick on. The future raises Full, saying why."""
-        return self._ask(lambda: self._enter(guest, lambda: self._new(seed, temperature)))
+        return self._ask(lambda: self._new(guest, seed, temperature))
 
     def resume(self, guest: Guest, snapshot: Snapshot) -> Future[None]:
-        """As `admit`, of a conversation that goes on. Raises InputError too."""
-        return self._ask(lambda: self._enter(guest, lambda: self._old(snapshot)))
+        """As `admit`, of a conversation that goes on with the guest's first sound. Raises
+        InputError too."""
+        return self._ask(lambda: self._old(guest, snapshot))
 
     def leave(self, guest: Guest) -> Future[None]:
         return self._ask(lambda: self._out(guest))
@@ -175,13 +183,14 @@ class Room:
         return self._ask(lambda: self._hold(guest))
 
     def rejoin(self, held: Guest, guest: Guest) -> Future[None]:
-        """Another guest goes on with a held conversation. Raises InputError when it has
-        ended meanwhile."""
+        """Another guest goes on with a held conversation, from its first sound. Raises
+        InputError when it has ended meanwhile."""
         return self._ask(lambda: self._rejoin(held, guest))
 
     def snapshot(self, guest: Guest) -> Future[Snapshot]:
-        """Between two ticks. Raises InputError when the guest is not here."""
-        return self._ask(lambda: self.engine.snapshot(self._place(guest).seat))
+        """Between two ticks: a copy to the host, no more. Raises InputError when the guest
+        is not here."""
+        return self._ask(lambda: self._snapshot(guest))
 
     def _ask(self, what: Callable[[], Any]) -> Future:
         future: Future = Future()
@@ -192,18 +201,23 @@ class Room:
                 self._asked.put((future, what))
         return future
 
-    def _new(self, seed: int, temperature: float) -> Seat:
-        return self.engine.admit(seed, temperature)
+    def _new(self, guest: Guest, seed: int, temperature: float) -> None:
+        self._check_headroom()
+        self._places[guest] = _Place(self.engine.admit(seed, temperature), guest)
 
-    def _old(self, snapshot: Snapshot) -> Seat:
-        return self.engine.resume(snapshot)
+    def _old(self, guest: Guest, snapshot: Snapshot) -> None:
+        self._check_headroom()
+        seat = self.engine.resume(snapshot)
+        self._places[guest] = _Place(seat, guest, snapshot.turns, back=True)
 
-    def _enter(self, guest: Guest, seat: Callable[[], Seat]) -> None:
+    def _check_headroom(self) -> None:
         if why := self.figures.headroom(self._close):
             raise Full(why)
-        place = _Place(seat(), guest)
-        place.turns = place.seat.talk.turn
-        self._places[guest] = place
+
+    def _snapshot(self, guest: Guest) -> Snapshot:
+        place = self._place(guest)
+        taken = self.engine.snapshot(place.seat)
+        return taken._replace(turns=place.turns, delay=guest.line.delay)
 
     def _place(self, guest: Guest) -> _Place:
         if guest not in self._places:
@@ -218,7 +232,7 @@ class Room:
     def _rejoin(self, held: Guest, guest: Guest) -> None:
         place = self._place(held)
         del self._places[held]
-        place.guest, place.held, place.passed = guest, False, 0
+        place.guest, place.held, place.back, place.passed = guest, False, True, 0
         self._places[guest] = place
 
     def _out(self, guest: Guest) -> None:
@@ -253,7 +267,7 @@ class Room:
         if behind > BEHIND:
             self.figures.skipped += behind
             for place in self._places.values():
-                if place.held:
+                if place.still:
                     continue
                 place.turns += behind
                 place.passed += behind
@@ -285,7 +299,8 @@ class Room:
                 unheard = 1e3 * TURN_S * place.passed + missing[place.seat]
                 place.passed = 0
                 t_s = round(place.turns * TURN_S, 3)
-                self._give(place.guest, Turn(outs[place.seat], t_s, unheard))
+                turn = Turn(outs[place.seat], t_s, unheard, given[place.seat])
+                self._give(place.guest, turn)
         ended = self._now()
         late, compute, send = (1e3 * x for x in (began - due, done - began, ended - done))
         tick = Tick(late, compute, send, len(outs), ended <= due + TURN_S)
@@ -297,7 +312,7 @@ class Room:
         given: dict[Seat, Looked] = {}
         missing: dict[Seat, float] = {}
         for guest, place in [*self._places.items()]:
-            if place.held:
+            if place.still:
                 continue
             try:
                 taken, (frames, words) = guest.line.take(), guest.brings()

@@ -3,6 +3,9 @@
 GET /healthz   the process lives        GET /readyz   a conversation would be admitted
 GET /metrics   for Prometheus           WS  /v1/native  `interaction.serve.messages`
 GET /          a page to talk on
+WS  /api/chat  Moshi's protocol         WS  /v1/live/sessions, /v1/realtime  OpenAI's
+GET /v1/recordings  whether conversations are recorded, and on what terms
+DELETE /v1/recordings/{name}  with the conversation's token: a recording is gone
 """
 
 from __future__ import annotations
@@ -13,96 +16,88 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from socket import socket
 from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from interaction.conversation import TURN_S
 from interaction.errors import InputError
+from interaction.serve.archive import TERMS, TOKEN, Archive
+from interaction.serve.away import Away
 from interaction.serve.call import Call
+from interaction.serve.door import Prompt, listen
 from interaction.serve.engine import Engine, Full
 from interaction.serve.limits import Limits
 from interaction.serve.live import Live
 from interaction.serve.metrics import Metrics
+from interaction.serve.moshi import Moshi
 from interaction.serve.native import Native
 from interaction.serve.page import Page
+from interaction.serve.realtime import Realtime
 from interaction.serve.room import CLOSE, STOPPING, Room
-from interaction.serve.wire import Begun, Wire
+from interaction.serve.shelf import Shelf
+from interaction.serve.wire import BYE_S, Begun, Wire
 
 CROWDED = "too many connections; try again later"
 
 
-@dataclass
-class Held:
-    """A conversation whose connection broke; no time passes for it."""
-
-    call: Call
-    turns: int
-    delay: int
-    until: float
-
-
 @dataclass(eq=False)
 class House:
-    """What connections share: the room, who waits outside it, and the rules."""
+    """What connections share: the room, who is in it and who is away, and the rules."""
 
     room: Room
     limits: Limits
     metrics: Metrics
+    away: Away
+    archive: Archive | None = None
     temperature: float = 0.0  # where a protocol says nothing of it
     draining: bool = False
     connections: int = 0
-    held: dict[str, Held] = field(default_factory=dict)
+    here: set[Begun] = field(default_factory=set)
     turn_ms: int = round(1000 * TURN_S)
 
     async def admit(self, call: Call, seed: int, temperature: float) -> None:
         """Raises InputError, saying why not."""
+        await self._enter(lambda: self.room.admit(call, seed, temperature))
+
+    async def back(self, token: str, fork: bool) -> tuple[Call, str]:
+        """-> a call on a `Numbered` line, and its token. Raises InputError."""
+        return await self.away.back(token, fork, self._enter)
+
+    async def _enter(self, ask: Callable[[], Future[None]]) -> None:
         try:
             if self.draining:
                 raise Full(STOPPING)
-            await asyncio.wrap_future(self.room.admit(call, seed, temperature))
+            await asyncio.wrap_future(ask())
         except Full:
             self.metrics.refused.inc()
             raise
 
     async def part(self, begun: Begun, held: bool) -> None:
         """A connection is over; its conversation too, unless it is held."""
-        call, line, token = begun
-        for why, n in line.dropped.items():
-            self.metrics.dropped.labels(why).inc(n)
-        if held and token and self.limits.grace_s:
+        self.here.discard(begun)
+        if held and begun.token and self.limits.grace_s:
             with contextlib.suppress(InputError):
-                turns = await asyncio.wrap_future(self.room.hold(call))
-                until = time.monotonic() + self.limits.grace_s
-                self.held[token] = Held(call, turns, line.delay, until)
+                await self.away.hold(begun.token, begun.call)
                 return
         self.metrics.ended.inc()
-        await asyncio.wrap_future(self.room.leave(call))
+        await asyncio.wrap_future(self.room.leave(begun.call))
 
-    async def back(self, token: str) -> Held:
-        """Raises InputError."""
-        held = self.held.pop(token, None)
-        if held is None:
-            raise InputError("no conversation waits under this token; begin a new one")
-        return held
-
-    async def rejoin(self, held: Held, call: Call) -> None:
-        await asyncio.wrap_future(self.room.rejoin(held.call, call))
-
-    async def sweep(self) -> None:
-        """End what was held too long, until cancelled."""
-        while True:
-            await asyncio.sleep(1.0)
-            now = time.monotonic()
-            for token in [t for t, held in self.held.items() if held.until < now]:
-                self.metrics.ended.inc()
-                await asyncio.wrap_future(self.room.leave(self.held.pop(token).call))
+    async def close(self) -> None:
+        """The server stops: conversations still here end, or leave for the shelf."""
+        self.draining = True
+        await asyncio.gather(*[self.away.leave(b.token, b.call) for b in self.here])
+        end = time.monotonic() + BYE_S
+        while self.here and time.monotonic() < end:
+            await asyncio.sleep(0.02)
 
 
 def _way_in(wire: type[Wire]) -> Callable[[WebSocket], Awaitable[None]]:
@@ -151,37 +146,69 @@ async def _readyz(request: Request) -> Response:
 async def _metrics(request: Request) -> Response:
     house: House = request.app.state.house
     return Response(
-        house.metrics.text(house.room, len(house.held)), media_type="text/plain"
+        house.metrics.text(house.room, len(house.away)), media_type="text/plain"
     )
 
 
+async def _terms(request: Request) -> Response:
+    """What a page asks its visitor's consent to, before a conversation."""
+    house: House = request.app.state.house
+    return JSONResponse({"records": house.archive is not None, "terms": TERMS})
+
+
+async def _forget(request: Request) -> Response:
+    house: House = request.app.state.house
+    if why := house.limits.refuses(request):
+        return PlainTextResponse(f"{why}\n", 403)
+    if house.archive:
+        try:
+            name, token = request.path_params["name"], request.headers.get(TOKEN, "")
+            await asyncio.wrap_future(house.archive.forget(name, token))
+        except InputError as error:
+            return PlainTextResponse(f"{error}\n", 403)
+    return Response(status_code=204)
+
+
 def app(
-    engine: Engine, limits: Limits, temperature: float = 0.0, close: float = CLOSE
+    engine: Engine,
+    limits: Limits,
+    temperature: float = 0.0,
+    close: float = CLOSE,
+    shelf: Shelf | None = None,
+    archive: Archive | None = None,
 ) -> Starlette:
     """The room lives as long as the app does. temperature: of text and control tokens, for
     clients whose protocol has no word for it; close: share of a turn that ticks may take
     before nobody more is admitted."""
     metrics = Metrics(engine.slots)
     room = Room(engine, watch=metrics.watch, close=close)
-    house = House(room, limits, metrics, temperature)
+    away = Away(room, metrics, limits.grace_s, shelf)
+    house = House(room, limits, metrics, away, archive, temperature)
 
     @contextlib.asynccontextmanager
     async def lives(app: Starlette) -> AsyncIterator[None]:
         house.room.start()
-        sweeping = asyncio.create_task(house.sweep())
+        sweeping = asyncio.create_task(house.away.sweep())
         try:
             yield
         finally:
             sweeping.cancel()
+            await house.away.settle()
             await asyncio.to_thread(house.room.stop)
+            if archive:
+                await asyncio.to_thread(archive.close)
 
     routes = [
         Route("/healthz", _healthz),
         Route("/readyz", _readyz),
         Route("/metrics", _metrics),
+        Route("/v1/recordings", _terms),
+        Route("/v1/recordings/{name}", _forget, methods=["DELETE"]),
         Route("/v1/native", _knock),
         WebSocketRoute("/v1/native", _way_in(Native)),
         WebSocketRoute("/v1/live/sessions", _way_in(Live)),
+        WebSocketRoute("/v1/realtime", _way_in(Realtime)),
+        WebSocketRoute("/api/chat", _way_in(Moshi)),
         Route("/{path:path}", Page()),  # the last: it takes every other address
     ]
     made = Starlette(routes=routes, lifespan=lives)
@@ -191,13 +218,14 @@ def app(
 
 class Server(uvicorn.Server):
     """SIGTERM: nobody more is admitted; when the last conversation has ended, or after
-    `drain_s`, the server stops. A second signal stops it now."""
+    `drain_s`, the server stops. A second signal stops it now. What still runs then goes on
+    the shelf, where there is one."""
 
     def __init__(self, app: Starlette, host: str, port: int, drain_s: float) -> None:
         house: House = app.state.house
         super().__init__(
             uvicorn.Config(
-                app, host, port, log_level="warning",
+                app, host, port, log_level="warning", http=Prompt,
                 ws_max_size=house.limits.message_bytes, ws_max_queue=8,
                 ws_ping_interval=10.0, ws_ping_timeout=10.0, timeout_graceful_shutdown=5,
             )
@@ -210,6 +238,14 @@ class Server(uvicorn.Server):
             return
         self._house.draining = True
         threading.Thread(target=self._drain, daemon=True).start()
+
+    def run(self, sockets: list[socket] | None = None) -> None:
+        """Raises InputError when the address is not to be had."""
+        super().run(sockets or [listen(self.config.host, self.config.port)])
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        await self._house.close()
+        await super().shutdown(sockets)
 
     def _drain(self) -> None:
         end = time.monotonic() + self._drain_s

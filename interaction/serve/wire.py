@@ -1,8 +1,8 @@
 """A conversation over a WebSocket: what all protocols share.
 
-A protocol (`native`, `live`) says how messages read and write; here they are counted and
-timed, and the two directions meet. A message that makes no sense gets an answer that names
-the field, and the conversation goes on.
+A protocol (`native`, `live`, `realtime`, `moshi`) says how messages read and write; here
+they are counted and timed, and the two directions meet. A message that makes no sense gets
+an answer that names the field, and the conversation goes on.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import asyncio
 import contextlib
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from asyncio import Task
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from interaction.errors import InputError
-from interaction.serve.call import Call
+from interaction.serve.call import SLOW, Call
 from interaction.serve.line import Numbered, Stream
 from interaction.serve.room import Turn
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from interaction.serve.server import House
 
 HELLO_S = 10.0  # for the first message
+SLOW_S = 5.0  # for a client to read a turn
+BYE_S = 5.0  # for it to read the last ones
+LONG = 500  # characters of an error's text
 
 
 class Over(Exception):
@@ -52,14 +57,17 @@ class Wire(ABC):
         self.limits = house.limits
         self._wrong = 0
         self._second, self._count = 0, 0
+        self._begun: Begun | None = None
+        self._recording: str | None = None  # its name
+        self._noted: dict[str, float] = defaultdict(float)  # turns dropped, by why
 
     @abstractmethod
     def read(self, got: dict[str, Any]) -> Any:
         """A message. Raises InputError or msgspec's DecodeError."""
 
     @abstractmethod
-    async def begin(self, first: Any) -> Begun:
-        """Answer the first message. Raises InputError when there is to be none, Over."""
+    async def begin(self) -> Begun:
+        """Begin a conversation. Raises InputError when there is to be none, Over."""
 
     @abstractmethod
     async def heard(self, message: Any, call: Call) -> None:
@@ -79,44 +87,77 @@ class Wire(ABC):
 
     async def run(self) -> None:
         try:
-            begun = await self._begin()
+            begun = self._begun = await self._begin()
         except Over as over:
             await self._bye(str(over))
             return
-        call = begun.call
-        speaking = asyncio.create_task(self._speak(call))
+        self.house.here.add(begun)
+        speaking = asyncio.create_task(self._speak(begun))
+        listening = asyncio.create_task(self._listen(begun.call))
         held = False
         try:
-            await self._listen(call)
-        except Over as over:
-            held = over.broke and not call.why
-            if not held:
-                call.end(str(over))
-                await speaking  # what was said before the end, and why it ended
+            held = await self._over(begun.call, speaking, listening)
         finally:
             speaking.cancel()
+            listening.cancel()
+            self._note(begun.line)
+            if self._recording and self.house.archive:
+                self.house.archive.end(self._recording)
             await self.house.part(begun, held)
 
+    async def _over(self, call: Call, speaking: Task, listening: Task) -> bool:
+        """Until the conversation is. -> whether its client may come back."""
+        await asyncio.wait([speaking, listening], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([listening], timeout=BYE_S)  # it notices, if anybody is there
+        if speaking.done():
+            speaking.result()  # raises what nobody foresaw
+        over = listening.exception() if listening.done() else Over("nobody reads")
+        if not isinstance(over, Over):
+            raise over or AssertionError
+        if over.broke and not call.why:
+            return True
+        call.end(str(over))
+        await asyncio.wait([speaking], timeout=BYE_S)  # the last words, and why it ended
+        return False
+
     async def send(self, data: bytes | str) -> None:
+        """Raises Over when nobody is there any more, once the conversation has begun: from
+        then on somebody has to take care of it, and the listener notices."""
         try:
             if isinstance(data, bytes):
                 await self.socket.send_bytes(data)
             else:
                 await self.socket.send_text(data)
         except (WebSocketDisconnect, RuntimeError):
-            raise Over("the connection broke", broke=True) from None
+            if self._begun:
+                raise Over("the connection broke", broke=True) from None
+
+    def record(self, token: str, consent: bool = False) -> str | None:
+        """Record this connection from its beginning, where the server records and the
+        client consents: by `consent`, or by `consent=true` in the address. For `begin`,
+        which tells the client. token: needed to delete it. -> its name."""
+        archive = self.house.archive
+        consent |= self.socket.query_params.get("consent") == "true"
+        if archive is None or not consent:
+            return None
+        self._recording = archive.begin(token, type(self).__name__.lower())
+        return self._recording
+
+    async def first(self) -> Any:
+        """The first message, where the client speaks first. Raises Over."""
+        try:
+            _, first = await asyncio.wait_for(self._next(), HELLO_S)
+        except TimeoutError:
+            raise Over(f"nothing was said within {HELLO_S:.0f} s") from None
+        return first
 
     async def _begin(self) -> Begun:
         try:
-            got, first = await asyncio.wait_for(self._next(), HELLO_S)
-        except TimeoutError:
-            raise Over(f"nothing was said within {HELLO_S:.0f} s") from None
-        try:
-            return await self.begin(first)
+            return await self.begin()
         except InputError as error:
             raise Over(str(error)) from None
 
-    async def _listen(self, call: Call) -> None:
+    async def _listen(self, call: Call) -> NoReturn:
         """Until one side ends the conversation: raises Over."""
         while True:
             try:
@@ -128,19 +169,34 @@ class Wire(ABC):
             except InputError as error:
                 await self._complain(str(error), got)
 
-    async def _speak(self, call: Call) -> None:
+    async def _speak(self, begun: Begun) -> None:
         """Until the conversation ends or nobody is there; the listener notices both."""
         with contextlib.suppress(Over):
-            async for turn in call.turns():
+            async for turn in begun.call.turns():
                 self.house.metrics.missing.inc(turn.missing_ms / 1e3)
-                await self.said(turn)
-            await self._bye(call.why or "")
+                self._note(begun.line)
+                if self._recording and self.house.archive:
+                    self.house.archive.take(self._recording, turn)
+                try:
+                    async with asyncio.timeout(SLOW_S):
+                        await self.said(turn)
+                except TimeoutError:
+                    begun.call.end(SLOW)
+                    return
+            await self._bye(begun.call.why or "")
+
+    def _note(self, line: Stream | Numbered) -> None:
+        """What was dropped, for the figures."""
+        for why, n in line.dropped.items():
+            self.house.metrics.dropped.labels(why).inc(n - self._noted[why])
+            self._noted[why] = n
 
     async def _bye(self, why: str) -> None:
         """Unless nobody is there any more."""
-        with contextlib.suppress(Over, WebSocketDisconnect, RuntimeError):
-            await self.ended(why)
-            await self.socket.close()
+        with contextlib.suppress(Over, WebSocketDisconnect, RuntimeError, TimeoutError):
+            async with asyncio.timeout(BYE_S):
+                await self.ended(why)
+                await self.socket.close()
 
     async def _next(self) -> tuple[dict[str, Any], Any]:
         """The next message that makes sense, raw and read. Raises Over when there will be
@@ -160,6 +216,7 @@ class Wire(ABC):
                 await self._complain(str(error), got)
 
     async def _complain(self, what: str, got: dict[str, Any]) -> None:
+        what = what if len(what) <= LONG else what[:LONG] + " ..."
         self._wrong += 1
         self.house.metrics.wrong.inc()
         if self._wrong > self.limits.wrong:

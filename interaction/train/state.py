@@ -111,11 +111,12 @@ def _sum_of_leaves(f: Callable[[jax.Array], Any], first: jax.Array, n: int) -> A
 
     def add(i: jax.Array, total: Any) -> Any:
         part = jax.tree.map(rounded, _sum_of_leaves(f, first + i * half, half))
-        return jax.tree.map(lambda t, p: jnp.where(i == 0, p, t + p), total, part)
+        return jax.tree.map(jnp.add, total, part)
 
     shapes = jax.eval_shape(f, first)
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    return jax.lax.fori_loop(0, 2, add, zeros)
+    # What is added to it stays as it is, zeros of either sign too.
+    nothing = jax.tree.map(lambda x: jnp.full(x.shape, -0.0, x.dtype), shapes)
+    return jax.lax.fori_loop(0, 2, add, nothing)
 
 
 def _gradients_of(

@@ -31,7 +31,7 @@ def defined(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 def test_this_machine_takes_the_fast_way():
-    assert cpu.kernels_follow()
+    assert cpu.machine_form()
 
 
 @pytest.mark.parametrize(("K", "N"), SHAPES)
@@ -53,18 +53,18 @@ def test_the_definition_written_as_a_loop_is_the_same():
 def test_without_such_kernels_the_slow_way_gives_the_same(monkeypatch):
     x, w = arrays(2, (5, 700), (700, 40))
     want = jax.jit(products.product)(x, w)
-    monkeypatch.setattr(cpu, "kernels_follow", lambda: False)
+    monkeypatch.setattr(cpu, "machine_form", lambda: None)
     got = jax.jit(lambda x, w: products.product(x, w))(x, w)
     assert (got == want).all()
 
 
 def test_other_kernels_are_noticed(monkeypatch):
-    monkeypatch.setattr(cpu, "_in_order", cpu.dot)
-    cpu.kernels_follow.cache_clear()
-    with pytest.warns(UserWarning, match="in another order"):
-        assert not cpu.kernels_follow()
+    monkeypatch.setattr(cpu, "_in_order", lambda form, *args: cpu.dot(*args))
+    cpu.machine_form.cache_clear()
+    with pytest.warns(UserWarning, match="an order of their own"):
+        assert cpu.machine_form() is None
     monkeypatch.undo()
-    cpu.kernels_follow.cache_clear()
+    cpu.machine_form.cache_clear()
 
 
 @settings(max_examples=12, deadline=None)

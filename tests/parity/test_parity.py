@@ -114,8 +114,8 @@ def unaligned(monkeypatch):
 
 
 def unpadded(monkeypatch):
-    monkeypatch.setattr(cpu, "_in_order", cpu.dot)
-    monkeypatch.setattr(cpu, "kernels_follow", lambda: True)
+    monkeypatch.setattr(cpu, "_in_order", lambda form, *args: cpu.dot(*args))
+    monkeypatch.setattr(cpu, "machine_form", lambda: cpu.FORMS[0])
 
 
 def one_too_far(monkeypatch):

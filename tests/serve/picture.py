@@ -33,8 +33,8 @@ def take(url: str, name: str, scheme: str, *size: float) -> None:
         time.sleep(1)
         data = page.picture()
         page.click("#start")
-    image = Image.open(io.BytesIO(data)).convert("RGB").quantize(128, dither=0)
     (ASSETS / "page").mkdir(exist_ok=True)
+    image = Image.open(io.BytesIO(data)).convert("RGB")
     image.save(ASSETS / "page" / f"{name}.png", optimize=True)
 
 

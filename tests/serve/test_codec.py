@@ -34,6 +34,8 @@ def test_there_and_back(form):
     assert error < (0.03 if form.type != "audio/pcm" else 1e-3)
     size = sum(len(data) for data in turns) / (form.width * form.rate)
     assert 0 <= 2.0 - size < 0.062  # what `Encoder` holds
+    rest = encoder.push(wave[:0], last=True)
+    assert abs(size + len(rest) / (form.width * form.rate) - 2.0) < 1e-4
 
 
 @settings(deadline=None)

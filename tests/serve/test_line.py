@@ -47,6 +47,9 @@ def test_a_stream_that_stops_and_bursts_does_not_lag():
     assert (line.take().wave == turn(7)).all()
     assert line.dropped == {"late": 2.0}
     assert Stream().take().missing == 0
+    line.write(turn(9))
+    line.clear()
+    assert line.take().missing == TURN
 
 
 @given(st.data(), st.integers(0, 4), st.integers(0, 6))

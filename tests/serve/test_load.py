@@ -30,3 +30,28 @@ def test_no_server_is_one_line():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "start the server" in done.stderr
+
+
+def test_a_bad_network_is_told(served, tmp_path):
+    command = [
+        sys.executable, "-m", "interaction.serve.load", f"--url=ws://127.0.0.1:{served.port}",
+        "--speakers=2", "--seconds=6", f"--report={tmp_path / 'load.json'}", "--seed=2",
+        "--delay-ms=600", "--loss=0.2", "--reorder=0.2", "--duplicate=0.2",
+    ]  # fmt: skip
+    env = os.environ | {"INTERACTION_KEY": served.key}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "load.json").read_text())
+    assert found["config"]["network"]["loss"] == 0.2 and found["config"]["behind"] == 4
+    assert found["held"] == 2 and found["replies"] == 60
+    assert found["lost"] > 0 and found["doubled"] > 0
+    assert set(found["dropped"]) == {"late", "early", "again"}
+    assert sum(found["dropped"].values()) > 0 and found["unheard_s"] > 0
+    assert found["reply_ms"]["p50"] > 600
+
+
+def test_a_network_that_cannot_be_is_one_line():
+    command = [sys.executable, "-m", "interaction.serve.load", "--loss=2"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "--loss=2.0" in done.stderr

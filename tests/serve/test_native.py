@@ -76,6 +76,31 @@ def test_a_conversation(served):
     assert served.figure("interaction_tick_seconds_count") >= 12
 
 
+def test_opus_carries_the_same_conversation(served):
+    """Said to who says nothing: the same words, and the sound 7.5 ms later."""
+
+    async def converse(**options):
+        async with client(served, seed=5, temperature=1.0, **options) as talk:
+            return await take(talk, 12)
+
+    async def both():
+        return await asyncio.gather(converse(), converse(sound="opus"), heard())
+
+    async def heard():
+        async with client(served, sound="opus") as talk:
+            for turn in range(3):
+                await talk.hear(sound(turn))
+            said = await take(talk, 5)
+            assert talk.errors == [] and said[-1].message.missing_ms == 200.0
+
+    pcm, opus, _ = asyncio.run(both())
+    assert [x.message.text for x in pcm] == [x.message.text for x in opus]
+    assert all(len(x.message.audio) == 10 for x in opus)
+    wave, back = (np.concatenate([x.sound for x in said]) for said in (pcm, opus))
+    alike = [np.corrcoef(wave[:-300], back[k : k - 300])[0, 1] for k in range(300)]
+    assert abs(int(np.argmax(alike)) - 120) <= 1 and max(alike) > 0.5
+
+
 def test_wrong_messages_are_named_and_the_conversation_goes_on(served):
     wrong = [
         b"\xc1", b"", "text", msgspec.msgpack.encode({"type": "hear", "turn": "x"}),
@@ -144,8 +169,10 @@ def test_a_broken_connection_is_taken_up_again(served):
         talk._socket.transport.abort()
         await until(lambda: served.figure("interaction_sessions_held") == 1)
         await asyncio.sleep(1.0)
-        async with client(served, resume=talk.token) as again:
+        async with client(served, resume=talk.token, sound="opus") as again:
+            await again.hear(sound(0))
             said = await take(again, 3)
+            assert len(said[0].message.audio) == 10
             first = said[0].message.turn
             assert first > last
         with pytest.raises(Refused, match="no conversation waits"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import queue
 import threading
@@ -12,12 +13,15 @@ import pytest
 from interaction.conversation import Event
 from interaction.errors import InputError
 from interaction.package import open_package
+from interaction.serve.away import Away
 from interaction.serve.engine import Engine, Full
 from interaction.serve.line import Numbered, Stream
+from interaction.serve.metrics import Metrics
 from interaction.serve.native import say
 from interaction.serve.room import CLOSE, RECENT, Figures, Room, Tick
+from interaction.serve.shelf import Shelf
 
-TURN = 3200
+TURN, SLOTS = 3200, 6
 
 
 class Caller:
@@ -61,7 +65,7 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def engine(tiny_package) -> Engine:
-    return Engine(open_package(tiny_package), 3)
+    return Engine(open_package(tiny_package), SLOTS)
 
 
 @pytest.fixture
@@ -95,8 +99,8 @@ def test_every_tick_gives_a_turn(room):
 
 
 def test_one_guest_breaks_and_others_do_not_notice(room):
-    well, wrong, gone = Caller(), Caller(), Caller()
-    for caller in (well, wrong, gone):
+    well, wrong, gone, *others = (Caller() for _ in range(SLOTS))
+    for caller in (well, wrong, gone, *others):
         enter(room, caller)
     with pytest.raises(Full):
         enter(room, Caller())
@@ -106,7 +110,7 @@ def test_one_guest_breaks_and_others_do_not_notice(room):
     assert gone.why.get(timeout=60) == "gone"
     before = [t.t_s for t in well.next(8)]
     assert before == [round(0.2 * k, 1) for k in range(1, 9)]
-    assert room.guests == 1
+    assert room.guests == SLOTS - 2
     enter(room, Caller())
 
 
@@ -127,7 +131,8 @@ def test_a_clock_far_behind_lets_turns_pass_and_says_so(room):
     assert turns[-1].t_s == pytest.approx(0.2 * (6 + passed))
     event = Event(turns[-1].out.turn_s, "control", "BREAK", "")
     out = dataclasses.replace(turns[-1].out, events=(event,))
-    assert [e.t_s for e in say(turns[-1]._replace(out=out), 200).events] == [turns[-1].t_s]
+    told = say(turns[-1]._replace(out=out), b"", 200)
+    assert [e.t_s for e in told.events] == [turns[-1].t_s]
     assert caller.line.now >= 6 + passed and not any(caller.line.dropped.values())
 
 
@@ -146,7 +151,11 @@ def test_an_ended_conversation_has_no_snapshot_and_a_stopped_room_no_place(room)
     asked = room.resume(on, taken.result())
     room.clock.steps.release(2)
     asked.result(timeout=60)
-    assert on.next(1)[0].t_s >= 0.4
+    room.clock.steps.release(2)
+    assert on.turns.empty(), "it waits for the first sound"
+    on.line.write(np.zeros(TURN, np.float32))
+    room.clock.steps.release(2)
+    assert on.next(1)[0].t_s == round(0.2 * (taken.result().turns + 1), 1)
     room.clock.steps.release()
     room.stop()
     assert "stopping" in on.why.get(timeout=60)
@@ -171,3 +180,29 @@ def test_no_room_is_left_when_ticks_run_close_or_late():
     figures.add(Tick(0.0, late, 0.0, 1, False))
     assert figures.headroom() is None, "too few to tell"
     assert figures.missed == figures.total == 1
+
+
+def test_the_clock_waits_for_no_disk(room, tmp_path):
+    """A conversation is on its way to a shelf that takes its time; the turns go on."""
+    written = threading.Event()
+
+    class Slow(Shelf):
+        def put(self, token, snapshot):
+            assert written.wait(60)
+            super().put(token, snapshot)
+
+    caller, shelf = Caller(), Slow(tmp_path, room.engine.cfg, 60.0)
+    enter(room, caller)
+    away = Away(room, Metrics(SLOTS), 20.0, shelf)
+
+    async def file():
+        filing = asyncio.create_task(away.file("token", caller))
+        await asyncio.sleep(0)
+        room.clock.steps.release(8)
+        await asyncio.to_thread(caller.next, 8)
+        assert not filing.done() and not any(tmp_path.iterdir())
+        written.set()
+        return await filing
+
+    turns = asyncio.run(file())
+    assert shelf.take("token").turns == turns <= 2

@@ -1,0 +1,244 @@
+"""Ten thousand messages that make no sense, and worse, beside four who talk.
+
+A protocol is one line of `FACES`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import json
+import os
+import random
+import re
+import socket
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+import websockets
+
+from interaction.serve import messages as m
+from interaction.serve.limits import Limits
+
+MESSAGES, BURST, AT_ONCE = 100_000, 80, 6
+GROWTH = 240 << 20  # bytes that the server may have more than after the first tenth
+
+OVER = "nothing (came|was said)|slots are taken"  # why a connection may end before its time
+
+Data = bytes | str
+
+NATIVE = [
+    {"type": "hear", "turn": 0, "audio": bytes(m.BYTES), "pictures": [b"x", b"x"]},
+    {"type": "start", "seed": 1, "temperature": 0.5, "delay": 1, "consent": False},
+    {"type": "resume", "token": "t", "fork": True, "consent": False}, {"type": "snapshot"},
+]  # fmt: skip
+FORMAT = {"type": "audio/pcm", "rate": 24_000}
+LIVE = [
+    {"type": "session.start", "session": {"model": "nano", "audio": {"format": FORMAT},
+     "instructions": "be brief", "delegation": {"type": "client"}}, "event_id": "e"},
+    {"type": "session.update", "session": {}}, {"type": "session.close", "event_id": "e"},
+    {"type": "session.input_audio.append", "audio": "AAAA", "event_id": "e"},
+    {"type": "session.thinking.append", "content": "13", "delegation_id": "d"},
+    {"type": "session.commentary.append", "content": "13", "delegation_id": "d"},
+    {"type": "session.instructions.append", "content": "slower"},
+]  # fmt: skip
+
+
+class Face(NamedTuple):
+    """A protocol from outside. opening: a first message that begins a conversation; right:
+    messages to spoil; error: the text of a message that is one, else None."""
+
+    path: str
+    opening: dict[str, Any]
+    right: list[dict[str, Any]]
+    write: Callable[[Any], Data]
+    error: Callable[[Data], str | None]
+
+
+def _native_error(data: Data) -> str | None:
+    told = m.to_client.decode(data)
+    return told.message if isinstance(told, m.Error) else None
+
+
+def _json_error(data: Data) -> str | None:
+    told = json.loads(data)
+    return json.dumps(told["error"]) if told["type"] == "error" else None
+
+
+FACES = [
+    Face("/v1/native", NATIVE[1], NATIVE, msgspec.msgpack.encode, _native_error),
+    Face("/v1/live/sessions", LIVE[0], LIVE, json.dumps, _json_error),
+]
+
+OTHERS: dict[type, list[Any]] = {  # values that are wrong where one of a type belongs
+    str: [5, -1.5, [1], True, 1 << 63, {"a": [{}]}], int: ["x", [1], {"a": 1}, 1.5],
+    float: ["x", [1], {}, True], bool: [5, "x", [], {}], bytes: [5, "x", b"x", [b"x"], {}],
+    list: [5, "x", {"a": 1}, [1], [[]] * 9], dict: [5, "x", [1], False],
+}  # fmt: skip
+
+
+def spoil(face: Face, rng: random.Random) -> tuple[Data, str]:
+    """A message that is wrong for certain, and what its error has to name."""
+    message = copy.deepcopy(rng.choice(face.right))
+    whole = face.write(message)
+    kind = rng.random()
+    if kind < 0.7:  # a field
+        at, key = message, rng.choice([*message])
+        while isinstance(at[key], dict) and at[key] and rng.random() < 0.8:
+            at, key = at[key], rng.choice([*at[key]])
+        if key == "type" and at is message and rng.random() < 0.5:
+            del at[key]
+        else:
+            at[key] = rng.choice(OTHERS[type(at[key])])
+        return face.write(message), key
+    if kind < 0.8:  # cut short
+        return whole[: rng.randrange(len(whole))], ""
+    if kind < 0.88:  # noise, alone or after a message
+        noise = rng.randbytes(rng.randint(1, 300))
+        if isinstance(whole, bytes):
+            return rng.choice([noise, b"\x81\xa1a" * 2_000, whole + noise]), ""
+        return rng.choice([noise.hex() + "}", '{"a":' * 5_000, whole + "["]), ""
+    if kind < 0.96:  # of the other kind
+        noise = rng.randbytes(20)
+        return noise.hex() if isinstance(whole, bytes) else noise, ""
+    return whole[:0], ""
+
+
+async def burst(server, face: Face, seed: int) -> int:
+    """Wrong messages on one connection, in a conversation if there is a slot, and an answer
+    to each. -> how many."""
+    rng = random.Random(seed)
+    wrong = [spoil(face, rng) for _ in range(BURST)]
+    answered, told = 0, [b""]
+    async with await knock(server, face.path) as talk:
+
+        async def answer() -> str:
+            while True:
+                told.append(await asyncio.wait_for(talk.recv(), 60))
+                if (error := face.error(told[-1])) is not None:
+                    return error
+
+        try:
+            if rng.random() < 0.3:
+                await talk.send(face.write(face.opening))
+                told.append(await talk.recv())
+                told.append(await talk.recv())
+            for data, _ in wrong:
+                await talk.send(data)
+            for data, word in wrong:
+                error = await answer()
+                if re.search(OVER, error):
+                    break
+                assert error and word in error, (data[:200], word, error)
+                answered += 1
+        except websockets.ConnectionClosed:
+            assert re.search(OVER, repr(told[-2:])), told[-2:]
+        if rng.random() < 0.5:
+            talk.transport.abort()
+    return answered
+
+
+async def knock(server, path: str, **options) -> websockets.ClientConnection:
+    """Connected, when others have made room."""
+    headers = {"Authorization": f"Bearer {server.key}"}
+    url = f"ws://127.0.0.1:{server.port}{path}"
+    while True:
+        with contextlib.suppress(websockets.InvalidStatus, OSError):
+            return await websockets.connect(url, additional_headers=headers, **options)
+        await asyncio.sleep(0.2)
+
+
+async def rudeness(server, face: Face, seed: int) -> None:
+    """What no message is: huge, half, cut off, unread, or no WebSocket at all."""
+    rng = random.Random(seed)
+    async with await knock(server, face.path) as talk:
+        await talk.send(bytes(Limits.message_bytes + 1))
+        with contextlib.suppress(websockets.ConnectionClosed):
+            await talk.recv()
+        assert talk.close_code in (1009, 1006)
+    for opens in (True, False):
+        half = await knock(server, face.path)
+        if opens:
+            await half.send(face.write(face.opening))
+        half.transport.write(bytes([0x02, 0xFE, 0x10, 0x00]) + rng.randbytes(50))
+        await asyncio.sleep(0.05)
+        half.transport.abort()
+    tcp = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(30)]
+    for _, writer in tcp[10:]:
+        writer.write(rng.choice([b"GET / HTTP/1.1\r\n", rng.randbytes(99), b"\r\n\r\n"]))
+    await asyncio.gather(*[asyncio.wait_for(reader.read(), 60) for reader, _ in tcp])
+    for _, writer in tcp:
+        writer.close()
+
+
+async def deaf(server, face: Face) -> websockets.ClientConnection:
+    """Begins a conversation and reads no more."""
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    small.connect(("127.0.0.1", server.port))
+    talk = await knock(server, face.path, sock=small, ping_interval=None)
+    await talk.send(face.write(face.opening))
+    talk.transport.pause_reading()
+    return talk
+
+
+def rss(server) -> int:
+    text = open(f"/proc/{server.process.pid}/status").read()
+    return 1024 * int(re.search(r"VmRSS:\s+(\d+) kB", text)[1])
+
+
+def files(server) -> int:
+    return len(os.listdir(f"/proc/{server.process.pid}/fd"))
+
+
+def test_nonsense_beside_four_who_talk(strict, person, alone):
+    async def flood(first: int, last: int) -> None:
+        todo = iter(range(first, last))
+
+        async def work() -> None:
+            for seed in todo:
+                face = FACES[seed % len(FACES)]
+                done = 0
+                while done < BURST:
+                    done += await burst(strict, face, seed)
+                    seed += 1_000_000
+
+        deafs = [await deaf(strict, FACES[0])]
+        tasks = [work() for _ in range(AT_ONCE)]
+        await asyncio.gather(*tasks, *[rudeness(strict, face, first) for face in FACES])
+        for talk in deafs:
+            talk.transport.abort()
+
+    async def everybody():
+        for each in talks:
+            await each.__aenter__()
+        before = files(strict)
+        flooded = asyncio.Event()
+        speaking = [asyncio.create_task(on(each, flooded)) for each in talks]
+        n = -(-MESSAGES // BURST)
+        await flood(0, n // 10)
+        memory, replies = rss(strict), [len(each.said) for each in talks]
+        await flood(n // 10, n)
+        flooded.set()
+        await asyncio.gather(*speaking)
+        assert all(len(e.said) > n for e, n in zip(talks, replies, strict=True))
+        grown = rss(strict) - memory
+        print(f"grown {grown / 2**20:.1f} MiB, {files(strict) - before} files")
+        while files(strict) > before:
+            await asyncio.sleep(0.5)
+        assert grown < GROWTH
+
+    async def on(talk, flooded: asyncio.Event) -> None:
+        while not flooded.is_set():
+            await talk.converse(5)
+        await talk.converse(5)
+
+    talks = [person(strict, seed) for seed in range(4)]
+    asyncio.run(asyncio.wait_for(everybody(), 3000))
+    assert strict.process.poll() is None and "Traceback" not in strict.said()
+    for talk in talks:
+        assert sum(n is not None for n in talk.heard) > len(talk.heard) // 2
+        assert talk.bits == alone(talk)
+    assert strict.figure("interaction_messages_wrong_total") >= MESSAGES
