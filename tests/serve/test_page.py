@@ -27,8 +27,12 @@ NOTICE = "document.getElementById('notice').textContent"
 
 
 @pytest.fixture(scope="module")
-def nano(serve):
-    return serve(model="nano", slots=1)  # as `interaction.talk` has it: compiled once
+def nano(serve, tmp_path_factory):
+    records = tmp_path_factory.mktemp("records")
+    # One slot, as `interaction.talk` has it: compiled once.
+    server = serve(f"--record={records}", model="nano", slots=1)
+    server.records = records
+    return server
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +172,26 @@ def test_a_broken_connection_is_taken_up_again(page):
     assert first.token == again.token and again.turn >= 5
 
 
+def test_who_consents_is_recorded_and_may_think_better_of_it(page, nano):
+    page.until("!document.getElementById('recording').hidden")
+    assert "consent" in page.run("document.getElementById('terms').textContent")
+    begin(page)
+    page.until("document.body.dataset.turns > 2")
+    assert page.run("document.getElementById('state').textContent") == "Live"
+    page.click("#start")
+    page.until(f"{STATE} === 'idle'")
+    assert list(nano.records.iterdir()) == []
+    page.click("#consent")
+    begin(page)
+    page.until("document.getElementById('state').textContent === 'Live, recorded'")
+    page.until("document.body.dataset.turns > 2")
+    assert len(list(nano.records.iterdir())) == 1
+    page.click("#recording button")
+    page.until(f"{NOTICE} === 'What was recorded is deleted.'")
+    assert list(nano.records.iterdir()) == []
+    assert page.errors == []
+
+
 def test_who_has_no_key_is_asked_for_it(page, nano):
     page.run("sessionStorage.clear()")
     page.go(f"http://127.0.0.1:{nano.port}/")
@@ -200,7 +224,8 @@ def test_keys_and_screen_readers_reach_everything(page):
         assert page.run(look) == "solid"
         return page.run("document.activeElement.id")
 
-    assert tab() == "start"
+    page.until("!document.getElementById('recording').hidden")
+    assert [tab() for _ in range(2)] == ["consent", "start"]
     page.press("Enter", "\r")
     page.until(f"{STATE} === 'live'")
     assert [tab() for _ in range(5)] == ["mute", "camera", "text", "picture", "send"]
@@ -226,7 +251,8 @@ def test_it_is_readable_on_a_phone(page, scheme):
     page.until("document.body.dataset.turns > 5")
     assert page.run("document.documentElement.scrollWidth") == 360
     heights = page.run(
-        "[...document.querySelectorAll('button, input:not([hidden])')]"
+        "[...document.querySelectorAll('button, input:not([type=checkbox]), label')]"
+        ".filter((x) => x.className !== 'unseen')"
         ".map((x) => x.offsetHeight).filter((n) => n)"
     )
     assert min(heights) >= 44

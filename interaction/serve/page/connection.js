@@ -11,6 +11,7 @@ const WAITING = 1 << 16; // bytes not yet sent, more than which are not added to
 export class Connection {
   #told;
   #key;
+  #consent;
   #socket = null;
   #started = null; // the last `started`
   #state = "asking"; // live, broken, over
@@ -20,12 +21,13 @@ export class Connection {
   #until = 0;
   #why = "";
 
-  /** told: `live(started)`, `say(message, trip_ms)`, `complaint(text)`, `broken()`,
+  /** consent: to be recorded. told: `live(started)`, `say(message, trip_ms)`, `complaint(text)`, `broken()`,
    * `over(why)` and `locked(why)`: it wants a key, or another. */
-  constructor(key, told) {
+  constructor(key, consent, told) {
     this.#key = key;
+    this.#consent = consent;
     this.#told = told;
-    this.#open({ type: "start" });
+    this.#open({ type: "start", consent });
   }
 
   /** turn: {audio: Uint8Array, pictures?, text?}. -> its number; null when it was not
@@ -106,7 +108,7 @@ export class Connection {
   #again() {
     if (this.#state !== "broken") return;
     if (performance.now() > this.#until) this.#over(this.#why);
-    else this.#open({ type: "resume", token: this.#started.token });
+    else this.#open({ type: "resume", token: this.#started.token, consent: this.#consent });
   }
 
   /** Why no socket opened: a browser does not tell, the server does. */

@@ -3,6 +3,7 @@
 import { Background } from "./background.js";
 import { Camera } from "./camera.js";
 import { Gauges } from "./gauges.js";
+import { Recording } from "./recording.js";
 import { Talk } from "./talk.js";
 import { Timeline } from "./timeline.js";
 import { Transcript } from "./transcript.js";
@@ -22,6 +23,7 @@ const timeline = new Timeline(at("timeline"));
 const transcript = new Transcript(at("transcript"));
 const gauges = new Gauges(at("gauges"));
 const background = new Background(at("background"));
+const recording = new Recording(at("recording"));
 const camera = new Camera(at("preview"), () => see(false, "The camera is gone."));
 
 let talk = null;
@@ -68,6 +70,7 @@ const told = {
     }
     timeline.start(turn_ms);
     become("live");
+    if (recording.began(started)) at("state").textContent = "Live, recorded";
   },
   heard: (turn, pcm) => timeline.heard(turn, pcm),
   say(message, trip, pcm) {
@@ -108,7 +111,7 @@ async function start() {
   become("starting");
   talk = new Talk(camera, told);
   try {
-    await talk.begin(key, muted());
+    await talk.begin(key, recording.consent, muted());
   } catch (error) {
     stop(`No sound: ${plain(error)}.`);
   }
@@ -139,6 +142,17 @@ at("lock").onclose = () => {
   key = at("key").value;
   sessionStorage.setItem("key", key);
   start();
+};
+
+// Recordings.
+
+at("recording").querySelector("button").onclick = async () => {
+  try {
+    await recording.forget(key);
+    tell("What was recorded is deleted.");
+  } catch (error) {
+    tell(`Not deleted: ${plain(error)}.`);
+  }
 };
 
 // Microphone and camera.
@@ -205,3 +219,4 @@ addEventListener("drop", (event) => {
 });
 
 become("idle");
+recording.ask();

@@ -32,7 +32,7 @@ export class Talk {
   }
 
   /** Raises Error when the browser has no sound at all. */
-  async begin(key, muted) {
+  async begin(key, consent, muted) {
     await this.#sound.open();
     try {
       await this.#sound.listen();
@@ -41,7 +41,7 @@ export class Talk {
     }
     if (this.#ended) return; // while the browser asked
     this.#sound.mute(muted);
-    this.#connection = new Connection(key, {
+    this.#connection = new Connection(key, consent, {
       ...this.#told,
       live: (started) => this.#live(started),
       say: (message, trip) => this.#say(message, trip),
