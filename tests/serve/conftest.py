@@ -220,7 +220,7 @@ def alone(eager):
 def strict(serve, tmp_path_factory):
     """Short of patience, and it records (in `records`)."""
     records = tmp_path_factory.mktemp("records")
-    server = serve("--idle=6", "--grace=1", "--temperature=1", f"--record={records}")
+    server = serve("--idle=15", "--grace=1", "--temperature=1", f"--record={records}")
     server.records = records
     return server
 
