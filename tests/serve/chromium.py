@@ -26,6 +26,28 @@ addEventListener("securitypolicyviolation",
   (event) => violations.push(`${event.violatedDirective} ${event.blockedURI}`));
 """
 
+CONTRASTS = """
+(() => {
+  const rgb = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => rgb(colour).slice(0, 3).map((x) => x / 255)
+    .map((x) => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, x, i) => sum + x * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (rgb(colour)[3] !== 0) return colour;
+    }
+  };
+  const texts = [...document.querySelectorAll("h1, h2, p, li, dt, dd, button, b, time")];
+  return texts.filter((x) => x.offsetHeight && x.textContent.trim() && !x.disabled)
+    .filter((x) => {
+      const both = [getComputedStyle(x).color, behind(x)].map(light);
+      const [a, b] = both.sort((p, q) => q - p);
+      return (a + 0.05) / (b + 0.05) < 4.5;
+    }).map((x) => x.outerHTML);
+})()
+"""
+
 
 class Chromium:
     """One page, whose microphone plays `heard` over and over. errors: what it said of
@@ -145,6 +167,10 @@ class Chromium:
             for node in nodes
             if not node["ignored"]
         ]
+
+    def faint(self) -> list[str]:
+        """Texts below WCAG's contrast of 4.5 to 1 against what lies behind them."""
+        return self.run(CONTRASTS)
 
     def prefer(self, **features: str) -> None:
         """CSS media features: prefers_color_scheme="dark"."""
