@@ -58,7 +58,7 @@ def beside(strict):
 
 
 def test_who_says_or_reads_nothing_for_long_is_let_go(strict, beside):
-    """Who does not read goes on speaking, and has a small window: the server cannot send."""
+    """Who does not read goes on speaking, with a small window: the server cannot send."""
 
     async def idle():
         async with client(strict) as talk:
