@@ -27,9 +27,9 @@ class Prompt(_Protocol):
         self._timer.cancel()
         super().connection_lost(exc)
 
-    def handle_websocket_upgrade(self) -> None:
+    def handle_websocket_upgrade(self, *request: Any) -> None:
         self._timer.cancel()
-        super().handle_websocket_upgrade()
+        super().handle_websocket_upgrade(*request)
 
     def _look(self) -> None:
         if self.cycle is None or self.cycle.response_complete:

@@ -24,6 +24,7 @@ from interaction.serve.client import Client
 from interaction.serve.engine import Engine, Seat
 from interaction.serve.native import say
 from interaction.serve.room import Turn
+from interaction.serve.sound import Pcm
 
 
 class Served:
@@ -167,7 +168,8 @@ class Alone:
         for number in heard:
             wave = np.zeros(3200) if number is None else sound(seed, number)
             out = self.engine.tick({seat: (looked := seat.talk.check(wave))})[seat]
-            found.append(bits(say(Turn(out, 0.0, 0.0, looked), 200)))
+            pcm = Pcm().pack(out.audio)
+            found.append(bits(say(Turn(out, 0.0, 0.0, looked), pcm, 200)))
         self.engine.leave(seat)
         return found
 
@@ -212,7 +214,7 @@ def alone(eager):
 def strict(serve, tmp_path_factory):
     """Short of patience, and it records (in `records`)."""
     records = tmp_path_factory.mktemp("records")
-    server = serve("--idle=6", "--grace=1", "--temperature=1", f"--record={records}")
+    server = serve("--idle=15", "--grace=1", "--temperature=1", f"--record={records}")
     server.records = records
     return server
 
