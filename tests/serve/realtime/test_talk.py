@@ -26,11 +26,6 @@ TOOL = {
 }
 
 
-def figure(server, name: str) -> float:
-    """0 where it has not been counted yet."""
-    return server.figure(name) if name in server.get("/metrics")[1] else 0.0
-
-
 @pytest.mark.parametrize(
     ("form", "rate"),
     [({"type": "audio/pcm", "rate": 24_000}, 24_000), ({"type": "audio/pcma"}, 8_000)],
