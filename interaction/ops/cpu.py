@@ -25,7 +25,6 @@ from interaction.ops.groups import align
 from interaction.rounding import rounded
 
 BLOCK = 512  # terms of a chain: kernels split longer sums as they like
-TOGETHER = 16  # blocks of a long sum whose products are made at once
 LANES = 16  # columns: kernels take other paths for a rest of fewer
 LARGE = 32_768  # elements of a right side above which kernels split sums of few rows
 TILE = 16  # rows of one group that `grouped` multiplies together
@@ -160,12 +159,7 @@ def product(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
 def outer(x_MK: jax.Array, g_MN: jax.Array) -> jax.Array:
     """x^T @ g, a product. -> float32 [K, N]. x is turned in memory first: kernels that turn
     it as they go split sums by the number of threads, and so by that of devices."""
-    rows = x_MK.shape[-2]
-    if x_MK.ndim > 2 or rows % BLOCK or rows // BLOCK not in range(2, TOGETHER + 1):
-        return product(rounded(jnp.swapaxes(x_MK, -1, -2)), g_MN, False)
-    cut = lambda a: a.reshape(-1, BLOCK, a.shape[-1])  # noqa: E731
-    parts = outer(cut(x_MK), cut(g_MN))
-    return functools.reduce(jnp.add, [parts[i] for i in range(len(parts))])
+    return product(rounded(jnp.swapaxes(x_MK, -1, -2)), g_MN, False)
 
 
 def defined(x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
