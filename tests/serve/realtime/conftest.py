@@ -101,8 +101,9 @@ class Talk:
             await asyncio.wait_for(self.came.wait_for(find), 60)
         return find()[0]
 
-    def of(self, kind: str) -> list[dict]:
-        return [event for event in self.got if event["type"] == kind]
+    def of(self, kind: str, after: int = 0) -> list[dict]:
+        """All such events, of those behind `after`."""
+        return [event for event in self.got[after:] if event["type"] == kind]
 
 
 def check_story(got: list[dict]) -> None:
