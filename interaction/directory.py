@@ -1,7 +1,8 @@
-"""Directories to write to, which an object store's address is not."""
+"""Directories to write to: what is one, and what is not."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -21,3 +22,14 @@ def directory(flag: str, path: Path) -> Path:
             f"Storage FUSE) at a path that all hosts share, and name that: /gcs/{rest}"
         )
     return path
+
+
+def private(path: Path) -> None:
+    """Make a directory for its owner's eyes, unless it is there. Raises InputError when it
+    is no place to write to."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; name a directory") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: cannot be written; choose another place")

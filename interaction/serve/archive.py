@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from interaction.conversation import TURN_S
+from interaction.directory import private
 from interaction.errors import InputError
 from interaction.modality.audio import SAMPLE_RATE, TURN_SAMPLES
 from interaction.modality.files import open_for_writing
@@ -119,12 +120,7 @@ class Archive:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{directory}: {error.strerror}; name a directory") from None
-        if not os.access(directory, os.W_OK | os.X_OK):
-            raise InputError(f"{directory}: cannot be written; choose another place")
+        private(directory)
         for left in directory.glob(f"*{PARTIAL}"):
             if not _in_use(left):
                 shutil.rmtree(left)

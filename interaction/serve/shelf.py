@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from interaction.config import ModelConfig
+from interaction.directory import private
 from interaction.errors import InputError
 from interaction.serve.snapshot import Snapshot, load, save
 
@@ -26,12 +27,7 @@ class Shelf:
 
     def __init__(self, directory: Path, cfg: ModelConfig, keep_s: float) -> None:
         self._directory, self._cfg, self.keep_s = directory, cfg, keep_s
-        try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{directory}: {error.strerror}; name a directory") from None
-        if not os.access(directory, os.W_OK | os.X_OK):
-            raise InputError(f"{directory}: cannot be written; choose another place")
+        private(directory)
 
     def put(self, token: str, snapshot: Snapshot) -> None:
         """Raises InputError when it cannot be kept."""
