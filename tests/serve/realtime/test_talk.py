@@ -48,14 +48,14 @@ def test_both_speak_at_once(restless, form, rate, talk, run):
             assert session["model"] == "nano"
             # A response has the format of when it began: those from here on count.
             begun = len(it.got)
-            new = lambda: {  # noqa: E731
-                e["response"]["id"] for e in it.of("response.created", begun)
-            }
-            done = lambda status: (
-                lambda e: (  # noqa: E731
-                    e["response"]["status"] == status and e["response"]["id"] in new()
-                )
-            )
+
+            def new() -> set[str]:
+                return {e["response"]["id"] for e in it.of("response.created", begun)}
+
+            def done(status: str):
+                ended = lambda r: r["status"] == status and r["id"] in new()  # noqa: E731
+                return lambda e: ended(e["response"])
+
             yielded = await it.until("response.done", like=done("cancelled"))
             details = yielded["response"]["status_details"]
             assert details == {"type": "cancelled", "reason": "turn_detected"}
