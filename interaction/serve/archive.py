@@ -29,6 +29,7 @@ from interaction.directory import private
 from interaction.errors import InputError
 from interaction.modality.audio import SAMPLE_RATE, TURN_SAMPLES
 from interaction.modality.files import open_for_writing
+from interaction.serve.codec import pcm16
 from interaction.serve.room import Turn
 
 SCHEMA = "interaction.recorded/1"
@@ -70,10 +71,9 @@ class _Recording:
             self._happened(
                 turn.t_s - TURN_S, words.channel.name.lower(), "text", words.text
             )
-        # A conversation's own clock lacks the turns that passed unheard.
-        ahead = turn.t_s - turn.out.turn_s
         for event in turn.out.events:
-            self._happened(event.t_s + ahead, event.lane, event.kind, event.text)
+            at = turn.on_clock(event.t_s)
+            self._happened(at, event.lane, event.kind, event.text)
         self._write(turn.given.wave)
         self._playing = turn.out.audio
 
@@ -96,8 +96,7 @@ class _Recording:
         shutil.rmtree(self._partial)
 
     def _write(self, heard: np.ndarray) -> None:
-        both = np.clip(np.stack([heard, self._playing], 1), -1.0, 32767 / 32768)
-        self._sound.write((both * 32768).round().astype(np.int16))
+        self._sound.write(pcm16(np.stack([heard, self._playing], 1)))
         self._playing = np.zeros(TURN_SAMPLES, np.float32)
         self._turns += 1
 

@@ -39,6 +39,11 @@ class Format:
         return 2 if self.type == "audio/pcm" else 1
 
 
+def pcm16(wave: np.ndarray) -> np.ndarray:
+    """float32 [...] to int16, clipped."""
+    return (np.clip(wave, -1.0, 32767 / 32768) * 32768).round().astype(np.int16)
+
+
 def _codec(form: Format, mode: Literal["r", "w"]) -> av.AudioCodecContext:
     codec = av.CodecContext.create(NAMES[form.type], mode)
     assert isinstance(codec, av.AudioCodecContext)
@@ -93,7 +98,7 @@ class Encoder:
         wave = self._rate.push(np.asarray(wave, np.float32), last)
         if not len(wave):
             return b""
-        pcm = (np.clip(wave, -1.0, 32767 / 32768) * 32768).round().astype(np.int16)
-        frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
+        pcm = pcm16(wave)[None]
+        frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout="mono")
         frame.sample_rate = self._codec.sample_rate
         return b"".join(bytes(packet) for packet in self._codec.encode(frame))

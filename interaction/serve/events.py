@@ -64,9 +64,8 @@ def read(call: Call, words: str, channel: Kind, field: str) -> None:
 
 
 def at_ms(turn: Turn, t_s: float) -> int:
-    """When something of a turn happened, on the guest's clock: a conversation's own lacks
-    the turns that passed unheard."""
-    return round(1000 * t_s) + round(1000 * turn.t_s) - round(1000 * turn.out.turn_s)
+    """When something of a turn happened, on the guest's clock."""
+    return round(1000 * turn.on_clock(t_s))
 
 
 def complaint(what: str) -> dict[str, Any]:

@@ -113,11 +113,8 @@ class Native(Wire):
 
 
 def say(turn: Turn, audio: bytes | list[bytes], turn_ms: int) -> m.Say:
-    """Its times are of the clock; a conversation's own lacks the turns that passed."""
-    out, passed_s = turn.out, turn.t_s - turn.out.turn_s
-    events = [
-        m.Happened(round(e.t_s + passed_s, 3), e.lane, e.kind, e.text) for e in out.events
-    ]
+    out = turn.out
+    events = [m.Happened(turn.on_clock(e.t_s), e.lane, e.kind, e.text) for e in out.events]
     number = round(1000 * turn.t_s / turn_ms) - 1
     return m.Say(
         number, audio, out.text, list(out.heard), events, out.cleared,

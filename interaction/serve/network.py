@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from interaction.conversation import TURN_S
 from interaction.errors import InputError
 
-TURN_MS = 200.0
+TURN_MS = 1e3 * TURN_S
 
 
 @dataclass(frozen=True)

@@ -56,9 +56,8 @@ class Realtime(Wire):
         self._reply: Reply | None = None
         self._hushed = False  # what is being said has been cancelled
         self._still: np.ndarray | None = None  # a picture that was not looked at yet
-        self._lock = (
-            asyncio.Lock()
-        )  # what one message or turn leads to is told in one piece
+        # What one message or turn leads to is told in one piece.
+        self._lock = asyncio.Lock()
 
     def read(self, got: dict[str, Any]) -> e.Client:
         return e.decode(events.text_of(got))

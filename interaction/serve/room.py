@@ -44,6 +44,11 @@ class Turn(NamedTuple):
     missing_ms: float
     given: Looked
 
+    def on_clock(self, t_s: float) -> float:
+        """A time of the conversation's own, which lacks the turns that passed unheard, on
+        the guest's clock; to the millisecond."""
+        return round(t_s + self.t_s - self.out.turn_s, 3)
+
 
 class Guest(Protocol):
     """A client's side of a conversation."""

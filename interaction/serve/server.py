@@ -21,10 +21,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from socket import socket
 from types import FrameType
+from typing import NamedTuple
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
@@ -50,6 +51,13 @@ from interaction.serve.wire import BYE_S, Begun, Wire
 CROWDED = "too many connections; try again later"
 
 
+class Refusal(NamedTuple):
+    """crowded: not this client's fault; it may try again later."""
+
+    why: str
+    crowded: bool = False
+
+
 @dataclass(eq=False)
 class House:
     """What connections share: the room, who is in it and who is away, and the rules."""
@@ -64,6 +72,14 @@ class House:
     connections: int = 0
     here: set[Begun] = field(default_factory=set)
     turn_ms: int = round(1000 * TURN_S)
+
+    def turns_away(self, client: HTTPConnection) -> Refusal | None:
+        """A connection, before it says anything."""
+        if why := self.limits.refuses(client):
+            return Refusal(why)
+        if self.connections >= self.limits.connections:
+            return Refusal(CROWDED, crowded=True)
+        return None
 
     async def admit(self, call: Call, seed: int, temperature: float) -> None:
         """Raises InputError, saying why not."""
@@ -104,11 +120,8 @@ class House:
 def _way_in(wire: type[Wire]) -> Callable[[WebSocket], Awaitable[None]]:
     async def come(socket: WebSocket) -> None:
         house: House = socket.app.state.house
-        if why := house.limits.refuses(socket):
-            await socket.close(1008, why[:100])  # before it is accepted: HTTP 403
-            return
-        if house.connections >= house.limits.connections:
-            await socket.close(1013, CROWDED)
+        if no := house.turns_away(socket):
+            await socket.close(1013 if no.crowded else 1008, no.why[:100])  # HTTP 403
             return
         house.connections += 1
         try:
@@ -123,10 +136,8 @@ def _way_in(wire: type[Wire]) -> Callable[[WebSocket], Awaitable[None]]:
 async def _knock(request: Request) -> Response:
     """Whether a WebSocket would be let in: browsers tell a page nothing of a refusal."""
     house: House = request.app.state.house
-    if why := house.limits.refuses(request):
-        return PlainTextResponse(f"{why}\n", 403)
-    if house.connections >= house.limits.connections:
-        return PlainTextResponse(f"{CROWDED}\n", 503)
+    if no := house.turns_away(request):
+        return PlainTextResponse(f"{no.why}\n", 503 if no.crowded else 403)
     return PlainTextResponse("welcome; come with a WebSocket\n", 426)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from interaction.errors import InputError
 from interaction.modality.audio import TURN_SAMPLES
+from interaction.serve.codec import pcm16
 from interaction.serve.opus import Decoder, Encoder
 
 
@@ -14,8 +15,7 @@ class Pcm:
     """float32 [3200] to bytes and back."""
 
     def pack(self, wave: np.ndarray) -> bytes:
-        pcm = np.clip(wave, -1.0, 32767 / 32768) * 32768
-        return pcm.round().astype("<i2").tobytes()
+        return pcm16(wave).astype("<i2").tobytes()
 
     def unpack(self, sound: bytes | list[bytes]) -> np.ndarray:
         """Raises InputError."""
