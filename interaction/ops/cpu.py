@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -219,25 +220,31 @@ def grouped_outer(x_MK: jax.Array, g_MN: jax.Array, sizes_X: jax.Array) -> jax.A
     return jax.lax.fori_loop(0, tiles.used, add, out)
 
 
+def _over_rows(x: jax.Array, first: float, body: Callable) -> jax.Array:
+    """A row's elements brought together in order, by a body that no compiler knows: one
+    that it knows it may hand to a library. [..., N] -> [..., 1]
+
+    A reduction, since compilers do not compute one again for everybody who uses it; over a
+    window as wide as the row, since partitioners would make an all-reduce of a whole one
+    whose rows lie on several devices, and there is none with such a body.
+    """
+    window = (*(1 for _ in x.shape[:-1]), x.shape[-1])
+    return jax.lax.reduce_window(x, np.float32(first), body, window, window, "VALID")
+
+
 def row_sum(x_MN: jax.Array) -> jax.Array:
     """Sums of rows: halves are added until `LANES` columns or fewer are left, and those in
-    order. On any platform. -> [M, 1]
-
-    A reduction ends it, since compilers do not compute one again for everybody who uses it;
-    its body is none that they know, and might hand to a library with an order of its own.
-    """
+    order. On any platform. -> [M, 1]"""
     x = rounded(x_MN)
     while (n := x.shape[1]) > LANES:
         half = -(-n // 2)
         x = jnp.pad(x, ((0, 0), (0, 2 * half - n)))
         x = x[:, :half] + x[:, half:]
-    add = lambda a, b: rounded(a + b)  # noqa: E731
-    return jax.lax.reduce(x, np.float32(0), add, (1,))[:, None]
+    return _over_rows(x, 0, lambda a, b: rounded(a + b))
 
 
 def row_max(x: jax.Array) -> jax.Array:
     """Any order gives the same. But XLA's CPU backend hands a large maximum that it
     recognises to a library, together with the exponential behind it, which then has other
-    bits than XLA's own."""
-    larger = lambda a, b: jnp.where(a > b, a, b)  # noqa: E731
-    return jax.lax.reduce(x, np.float32(-np.inf), larger, (x.ndim - 1,))[..., None]
+    bits than XLA's own. [..., N] -> [..., 1]"""
+    return _over_rows(x, -np.inf, lambda a, b: jnp.where(a > b, a, b))
