@@ -12,6 +12,7 @@ import argparse
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from rich.progress import track
@@ -37,8 +38,16 @@ EPILOG = """example:
   python -m eval.dialogues --checkpoint=nano --n=40 --splits=held_out_voices"""
 
 
+class Steps(Protocol):
+    """What conversations in lockstep have: a `Session` of several slots."""
+
+    def reset(self) -> None: ...
+
+    def step(self, audio: list[np.ndarray], frames: list[np.ndarray | None]) -> Any: ...
+
+
 def play(
-    session: Session, dialogues: list[Dialogue], fresh: bool = True
+    session: Steps, dialogues: list[Dialogue], fresh: bool = True
 ) -> list[tuple[list[Turn], np.ndarray]]:
     """Run dialogues side by side, one a slot. -> per dialogue: output frames, and the
     reply on the listener's clock float32 [N].
