@@ -23,6 +23,7 @@ def get_config() -> ConfigDict:
     m.head_dim = m.local_head_dim = 64
     m.window = 128
     m.horizon = 768
+    m.pinned = 128
     m.global_extent = 512
     m.rel_dim = 16
     m.logit_divisor = 2.0  # width / 256

@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
     m.head_dim = m.local_head_dim = 48
     m.window = 64  # ten silent turns
     m.horizon = 320  # about nine seconds; rows are longer, so losing the start is learnt
+    m.pinned = 128  # not learnt: no dialogue has instructions
     m.global_extent = 256
     m.rel_dim = 16
     m.logit_divisor = 1.0

@@ -30,6 +30,7 @@ def get_config() -> ConfigDict:
     m.head_dim = m.local_head_dim = 128
     m.window = 512
     m.horizon = 32_768  # about ten minutes of talk; ours, not published
+    m.pinned = 2048  # some 1,000 tokens of instructions, and the sound between them
     m.global_extent = 1024
     m.rel_dim = 16
     m.log_floor = 128_000

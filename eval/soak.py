@@ -162,8 +162,8 @@ def main() -> int:
         hours.append(live_hour(talk, said, len(hours)))
         report.write_report(args.workdir / HOURS, {"hours": hours})
         snapshot.save(args.workdir / SEAT, talk.engine.snapshot(talk.seat))
-        plot(hours, args.workdir / PLOT)
         print(json.dumps({k: v for k, v in hours[-1].items() if k != "words"}), flush=True)
+    plot(hours, args.workdir / PLOT)
     found = figures(hours)
     asked = {"checkpoint": args.checkpoint, "hours": args.hours, "seed": args.seed}
     report.write_report(

@@ -22,16 +22,18 @@ class LayerState(NamedTuple):
 
 class Cache(NamedTuple):
     """`layers[segment][run]`: state of the layers of a run, stacked as their parameters
-    are. `cursor`: positions written so far, int32 [B]."""
+    are. `cursor`: positions written so far, int32 [B]. `keep`: which of the first
+    positions are instructions, bool [B, pinned]."""
 
     cursor: jax.Array
     layers: tuple[tuple[LayerState, ...], ...]
+    keep: jax.Array
 
     def longest_block(self, cfg: ModelConfig) -> int:
         """Positions that one block may have without overwriting keys it still sees."""
         sizes = [
             state.ring.v.shape[3]
-            - (cfg.horizon if run.kind.is_global else cfg.window)
+            - (cfg.pinned + cfg.horizon if run.kind.is_global else cfg.window)
             - cfg.kv_split
             for segment, states in zip(cfg.segments, self.layers, strict=True)
             for run, state in zip(segment.runs, states, strict=True)
@@ -53,7 +55,8 @@ def empty_cache(cfg: ModelConfig, slots: int, max_block: int | None = None) -> C
         tuple(state(r.kind.is_global, r.length * segment.repeats) for r in segment.runs)
         for segment in cfg.segments
     )
-    return Cache(jnp.zeros((slots,), jnp.int32), layers)
+    keep = jnp.zeros((slots, cfg.pinned), bool)
+    return Cache(jnp.zeros((slots,), jnp.int32), layers, keep)
 
 
 def clear_slots(cache: Cache, clear_B: jax.Array) -> Cache:
@@ -72,4 +75,5 @@ def clear_slots(cache: Cache, clear_B: jax.Array) -> Cache:
         return LayerState(ring, zero(state.attn_conv), zero(state.mlp_conv))
 
     layers = tuple(tuple(wipe(state) for state in run) for run in cache.layers)
-    return Cache(jnp.where(clear_B, 0, cache.cursor), layers)
+    keep = cache.keep & ~clear_B[:, None]
+    return Cache(jnp.where(clear_B, 0, cache.cursor), layers, keep)

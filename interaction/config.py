@@ -124,6 +124,8 @@ class ModelConfig:
     numerics: str = "invariant"
     dtype: str = "float32"
     kv_split: int = 64  # keys that attention sums together; rings hold whole splits
+    # Of a session's first `pinned` positions, global layers see instructions for ever.
+    pinned: int = 0
     tensor_shards: int = 1  # parts of a sum that the mesh axis `tensor` may divide
 
     def __post_init__(self) -> None:
@@ -147,6 +149,11 @@ class ModelConfig:
         for name in ("window", "global_extent"):
             if getattr(self, name) > self.horizon:
                 raise InputError(f"model.{name} is above model.horizon; lower it")
+        if self.pinned % self.kv_split or not 0 <= self.pinned <= self.horizon:
+            raise InputError(
+                f"model.pinned={self.pinned} is no multiple of model.kv_split="
+                f"{self.kv_split} from 0 to model.horizon={self.horizon}; change it"
+            )
         for name in ("global_layers", "dense_layers"):
             if any(not 0 <= i < self.layers for i in getattr(self, name)):
                 raise InputError(

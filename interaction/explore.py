@@ -141,18 +141,24 @@ def attention_mass(params: Params, cfg: ModelConfig, seen: Replay) -> list[np.nd
     """How much attention every position pays to each stream. -> one float32
     [heads, T, len(STREAMS)] a layer; the last axis adds up to 1."""
     members = _members(seen.block)
+    keep = model.instructions(cfg, seen.block)
     return [
-        np.asarray(_mass(weights, x[None], members, cfg, kind.is_global))
+        np.asarray(_mass(weights, x[None], members, keep, cfg, kind.is_global))
         for (kind, weights), x in zip(_layers(params, cfg), seen.inputs, strict=True)
     ]
 
 
 @functools.partial(jax.jit, static_argnames=("cfg", "is_global"))
 def _mass(
-    params: Params, x_BTD: jax.Array, own_TS: jax.Array, cfg: ModelConfig, is_global: bool
+    params: Params,
+    x_BTD: jax.Array,
+    own_TS: jax.Array,
+    keep_BT: jax.Array,
+    cfg: ModelConfig,
+    is_global: bool,
 ) -> jax.Array:
     x = rms_norm(ops.of(cfg), x_BTD, params["attn_norm"], cfg.norm_eps)
-    weights = attention.attention_weights(params["attn"], cfg, is_global, x)
+    weights = attention.attention_weights(params["attn"], cfg, is_global, x, keep_BT)
     return weights[0] @ own_TS
 
 

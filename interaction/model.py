@@ -159,6 +159,26 @@ def embed_block(params: Params, cfg: ModelConfig, block: Block) -> jax.Array:
     return x
 
 
+def instructions(
+    cfg: ModelConfig, block: Block, start_B: jax.Array | None = None
+) -> jax.Array:
+    """Which of a session's first `cfg.pinned` positions are words of instructions that a
+    block brings; a turn's words lie in one block. start: its position, None for a block
+    from the start. -> bool [B, pinned], from the start [B, T]."""
+    kind, token = jnp.asarray(block.kind), jnp.asarray(block.token)
+    B, T = kind.shape
+    words, at = kind == Kind.TEXT_IN, jnp.arange(T)
+    # The channel stands before its words.
+    channel = jax.lax.cummax(jnp.where(words & (token >= cfg.controls_at), at, 0), axis=1)
+    by = jnp.take_along_axis(token, channel, axis=1)
+    words &= by == cfg.controls_at + Kind.INSTRUCT
+    if start_B is None or not cfg.pinned:
+        return (words & (at < cfg.pinned))[:, : T if start_B is None else 0]
+    rows = jnp.arange(B)[:, None]
+    keep = jnp.zeros((B, cfg.pinned), bool)
+    return keep.at[rows, start_B[:, None] + at].set(words, mode="drop")
+
+
 def _layer(
     params: Params,
     cfg: ModelConfig,
@@ -168,6 +188,7 @@ def _layer(
     n_valid: jax.Array,
     state: LayerState | None,
     number: attention.At = 0,
+    keep: jax.Array | None = None,
 ) -> tuple[jax.Array, LayerState | None, Seen]:
     """state: of a stack of layers, of which this has `number`."""
     o = ops.of(cfg)
@@ -177,7 +198,7 @@ def _layer(
     tail = lambda tails: None if tails is None else attention.at(tails, number)  # noqa: E731
     h = rms_norm(o, x, params["attn_norm"], cfg.norm_eps)
     attended, ring, (q, k, v, mixed) = attention.attention(
-        params["attn"], cfg, kind.is_global, h, start, n_valid, ring, number
+        params["attn"], cfg, kind.is_global, h, start, n_valid, ring, number, keep
     )
     h, attn_tail = conv.short_conv(
         o, attended, params["attn_conv"], tail(attn_tails), n_valid
@@ -250,10 +271,13 @@ def forward(
     n_valid = jnp.asarray(block.n_valid)
     valid = (jnp.arange(T) < n_valid[:, None]).reshape(-1).astype(jnp.float32)
     step = _recomputed if remat else _layer
+    keep = instructions(cfg, block, None if cache is None else start)
+    if cache is not None:
+        keep = cache.keep | keep
 
     def layer(kind, carry, inputs):
         (x, state), (weights, number) = carry, inputs
-        x, state, seen = step(weights, cfg, kind, x, start, n_valid, state, number)
+        x, state, seen = step(weights, cfg, kind, x, start, n_valid, state, number, keep)
         load = moe.load(seen.routing, valid, cfg.experts) if seen.routing else None
         return (x, state), (load, seen if capture else None)
 
@@ -289,7 +313,7 @@ def forward(
         ]
 
     if cache is not None:
-        cache = Cache(start + n_valid, tuple(layers))
+        cache = Cache(start + n_valid, tuple(layers), keep)
     hidden = rms_norm(ops.of(cfg), x, params["norm"], cfg.norm_eps)
     load = jnp.concatenate(loads) if loads else jnp.zeros((0, cfg.experts))
     return Output(hidden, cache, load, captures if capture else None)

@@ -92,7 +92,7 @@ class Slots:
 
     def take(self, slot: int) -> state.State:
         """All that a slot carries, copied to the host; each array has one slot."""
-        return jax.device_get(state.take(self._state, slot, mesh=self._mesh))
+        return jax.device_get(state.take(self._state, slot, cfg=self.cfg, mesh=self._mesh))
 
     def put(self, slot: int, row: state.State) -> None:
         """Carry on in this slot with what `take` gave."""

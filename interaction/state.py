@@ -13,8 +13,8 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from interaction.cache import Cache, LayerState, clear_slots, empty_cache
-from interaction.config import ModelConfig
-from interaction.layers.attention import Ring
+from interaction.config import ModelConfig, Run
+from interaction.layers.attention import Ring, pinned
 from interaction.modality import waveform
 from interaction.modality.audio import PATCH_DIM
 from interaction.parallel.mesh import ROWS
@@ -45,7 +45,7 @@ def partitions(state: State) -> Any:
     kv_tails: Any = PartitionSpec(None, ROWS, None, "tensor")
     layer = LayerState(Ring(heads, heads, kv_tails, kv_tails), tails, tails)  # type: ignore
     layers = tuple(tuple(layer for _ in run) for run in state.cache.layers)
-    return State(Cache(BY_ROW, layers), *[BY_ROW] * 6)  # type: ignore[arg-type]
+    return State(Cache(BY_ROW, layers, BY_ROW), *[BY_ROW] * 6)  # type: ignore[arg-type]
 
 
 def empty_state(
@@ -110,20 +110,27 @@ def _each(f: Callable[..., Array], state: State, *others: State) -> State:
     return jax.tree.map(one, partitions(state), state, *others, is_leaf=is_one)
 
 
-@functools.partial(jax.jit, static_argnames="mesh")
-def take(state: State, slot: jax.Array, *, mesh: Mesh | None = None) -> State:
+@functools.partial(jax.jit, static_argnames=("cfg", "mesh"))
+def take(
+    state: State, slot: jax.Array, *, cfg: ModelConfig, mesh: Mesh | None = None
+) -> State:
     """One slot's row of every array, for another slot or a file. Keys at positions that
     its conversation has not reached are zeros: they are those of one before it."""
     row = _each(lambda axis, x: lax.dynamic_slice_in_dim(x, slot, 1, axis), state)
 
-    def mine(layer: LayerState) -> LayerState:
-        at = jnp.arange(layer.ring.v.shape[3])
-        written = (at < row.cache.cursor) | (at.size <= row.cache.cursor)
+    def mine(run: Run, layer: LayerState) -> LayerState:
+        P, size = pinned(cfg, run.kind.is_global), layer.ring.v.shape[3]
+        at = jnp.concatenate([jnp.arange(P), jnp.arange(size - P)])
+        everywhere = (jnp.arange(size) >= P) & (size - P <= row.cache.cursor)
+        written = (at < row.cache.cursor) | everywhere
         k = jnp.where(written, layer.ring.k, 0)
         v = jnp.where(written[:, None], layer.ring.v, 0)
         return layer._replace(ring=layer.ring._replace(k=k, v=v))
 
-    layers = tuple(tuple(map(mine, run)) for run in row.cache.layers)
+    layers = tuple(
+        tuple(map(mine, segment.runs, states))
+        for segment, states in zip(cfg.segments, row.cache.layers, strict=True)
+    )
     row = row._replace(cache=row.cache._replace(layers=layers))
     return kept(mesh, row, EVERYWHERE)
 

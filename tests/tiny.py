@@ -38,6 +38,7 @@ def get_config() -> ConfigDict:
     m.tensor_shards = 2
     m.numerics = "invariant"
     m.kv_split = 16
+    m.pinned = 32
 
     config.data = ConfigDict()
     d = config.data

@@ -68,14 +68,20 @@ At = int | jax.Array
 
 
 class Ring(NamedTuple):
-    """Keys and values of the last positions, at slot `position mod size`, and the two
-    convolution tails. Keys are turned, as products take them: k: [B, K, E, size];
-    v: [B, K, size, E]; tails: [B, kernel-1, K*E] float32."""
+    """Keys and values of the first positions, where any are pinned, and of the last ones,
+    at slot `position mod size` of the rest, and the two convolution tails. Keys are turned,
+    as products take them: k: [B, K, E, size]; v: [B, K, size, E]; tails: [B, kernel-1, K*E]
+    float32."""
 
     k: jax.Array
     v: jax.Array
     k_conv: jax.Array
     v_conv: jax.Array
+
+
+def pinned(cfg: ModelConfig, is_global: bool) -> int:
+    """Slots for the stream's first keys, before those of a ring."""
+    return cfg.pinned if is_global else 0
 
 
 def empty_ring(cfg: ModelConfig, is_global: bool, batch: int, max_block: int) -> Ring:
@@ -84,7 +90,8 @@ def empty_ring(cfg: ModelConfig, is_global: bool, batch: int, max_block: int) ->
     still sees."""
     hd = heads(cfg, is_global)
     splits = -(-(hd.window + max_block) // cfg.kv_split) + 1
-    v = jnp.zeros((batch, hd.K, splits * cfg.kv_split, hd.E), cfg.dtype)
+    size = pinned(cfg, is_global) + splits * cfg.kv_split
+    v = jnp.zeros((batch, hd.K, size, hd.E), cfg.dtype)
     tail = conv.empty_state(batch, hd.K * hd.E, cfg.conv_kernel)
     return Ring(jnp.swapaxes(v, 2, 3), v, tail, tail)
 
@@ -95,15 +102,21 @@ def _tau(cfg: ModelConfig, positions: jax.Array) -> jax.Array:
 
 
 def _write(
-    ring: Ring, layer: At, k_BTKE: jax.Array, v_BTKE: jax.Array, start_B: jax.Array
+    ring: Ring, layer: At, k_BTKE: jax.Array, v_BTKE: jax.Array, start_B: jax.Array, P: int
 ) -> tuple[jax.Array, jax.Array]:
-    """A block's keys and values in their slots of a layer. -> (k, v) of the stack."""
+    """A block's keys and values in their slots of a layer, of which P are pinned.
+    -> (k, v) of the stack."""
     B, T = k_BTKE.shape[:2]
-    slots = (start_B[:, None] + jnp.arange(T)) % ring.v.shape[3]
-    rows = jnp.arange(B)[:, None]
+    size, at = ring.v.shape[3], start_B[:, None] + jnp.arange(T)
+    slots, rows = P + at % (size - P), jnp.arange(B)[:, None]
+    if P:  # twice; those that are not among the first go nowhere
+        slots = jnp.concatenate([jnp.where(at < P, at, size + jnp.arange(T)), slots], 1)
+        k_BTKE, v_BTKE = (jnp.concatenate([x, x], 1) for x in (k_BTKE, v_BTKE))
+    keys = ring.k.at[layer, rows, :, :, slots]
+    values = ring.v.at[layer, rows, :, slots]
     return (
-        ring.k.at[layer, rows, :, :, slots].set(k_BTKE, unique_indices=True),
-        ring.v.at[layer, rows, :, slots].set(v_BTKE, unique_indices=True),
+        keys.set(k_BTKE, unique_indices=True, mode="drop"),
+        values.set(v_BTKE, unique_indices=True, mode="drop"),
     )
 
 
@@ -174,12 +187,15 @@ def attention(
     n_valid_B: jax.Array,
     ring: Ring | None,
     layer: At = 0,
+    keep: jax.Array | None = None,
 ) -> tuple[jax.Array, Ring | None, tuple[jax.Array, ...]]:
     """Attention branch before its output convolution. ring: of a stack of layers, of which
-    this is `layer`; what others have in it stays where it is. -> ([B, T, D], ring written,
+    this is `layer`; what others have in it stays where it is. keep: which positions global
+    layers see for ever, bool [B, T], with a ring [B, pinned]. -> ([B, T, D], ring written,
     and for looking at: queries, keys, values, mixed values)."""
-    o, hd = ops.of(cfg), heads(cfg, is_global)
-    reach = Reach(hd.window, hd.extent, cfg.kv_split)
+    o, hd, P = ops.of(cfg), heads(cfg, is_global), pinned(cfg, is_global)
+    reach = Reach(hd.window, hd.extent, cfg.kv_split, P)
+    keep = keep if P else None
     params = _shared(params, cfg)
     x_BTD = fanned(x_BTD, ("tensor",), o.all_reduce)
     tails: tuple[jax.Array | None, jax.Array | None] = (None, None)
@@ -189,21 +205,25 @@ def attention(
         params, cfg, is_global, x_BTD, start_B, n_valid_B, tails
     )
     if ring is None:
-        mixed = over_splits.attend_block(o, q, k, v, r, params["rel"], reach)
+        mixed = over_splits.attend_block(o, q, k, v, r, params["rel"], reach, keep)
     else:
-        keys, values = _write(ring, layer, k, v, start_B)
+        keys, values = _write(ring, layer, k, v, start_B, P)
         ring = Ring(
             keys, values, put(ring.k_conv, layer, k_tail), put(ring.v_conv, layer, v_tail)
         )
         mixed = over_splits.attend_ring(
-            o, q, at(keys, layer), at(values, layer), r, params["rel"], start_B, reach
+            o, q, at(keys, layer), at(values, layer), r, params["rel"], start_B, reach, keep
         )
     out = matmul_divided(o, mixed, params["o"], cfg.tensor_shards)
     return out, ring, (q, k, v, mixed)
 
 
 def attention_weights(
-    params: Params, cfg: ModelConfig, is_global: bool, x_BTD: jax.Array
+    params: Params,
+    cfg: ModelConfig,
+    is_global: bool,
+    x_BTD: jax.Array,
+    keep_BT: jax.Array | None = None,
 ) -> jax.Array:
     """What a block that starts a session attends to, for looking at: every query on
     every key, which takes memory that `attention` does not. -> float32 [B, H, T, T]."""
@@ -214,6 +234,7 @@ def attention_weights(
     q, k, r = (jnp.swapaxes(x, 1, 2) for x in (p.q_BTHE, p.k_BTKE, p.r_BTHR))
     q, r = (x.reshape(B, hd.K, hd.H // hd.K, T, -1) for x in (q, r))
     logits = over_splits.block_logits(ops.of(cfg), q, k, r, params["rel"], 0, cfg.kv_split)
-    seen = over_splits.block_seen(T, T, hd.window, hd.H // hd.K, 0)
+    keep_BT = keep_BT if is_global else None
+    seen = over_splits.block_seen(T, T, hd.window, hd.H // hd.K, 0, keep_BT)
     unscaled = over_splits.weights(ops.of(cfg), logits, seen)
     return (unscaled / unscaled.sum(-1, keepdims=True)).reshape(B, hd.H, T, T)

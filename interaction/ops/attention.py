@@ -6,8 +6,12 @@ values are then summed inside each split, and splits added in order of position.
 that a query does not see adds exact zeros, so what else is in the block or the ring, and
 where a ring's rotation has put it, changes nothing. (`fast`: one split, all keys.)
 
+Of the first `pinned` keys some are kept: seen from any distance. A kept key is summed with
+its split, where any of that is within the window, else with a copy of it that lies before
+everything that moves.
+
 Letters: B batch, K key heads, G query heads of each, T queries, S keys, E head size,
-R relative size, n splits.
+R relative size, P pinned, n splits.
 """
 
 from __future__ import annotations
@@ -32,6 +36,11 @@ class Reach(NamedTuple):
     window: int
     extent: int
     kv_split: int
+    pinned: int = 0
+
+    def holds(self, query: jax.Array, key: jax.Array) -> jax.Array:
+        """Whether a query still has a part of a key's split in its window."""
+        return query - (key | (self.kv_split - 1)) < self.window
 
 
 def profiles(
@@ -133,11 +142,19 @@ def block_logits(
 
 
 def block_seen(
-    T: int, S: int, window: int, groups: int, first: int | jax.Array
+    T: int,
+    S: int,
+    window: int,
+    groups: int,
+    first: int | jax.Array,
+    keep_BS: jax.Array | None = None,
 ) -> jax.Array:
-    """Which of S keys those queries see. -> bool [G * T, S]."""
+    """Which of S keys those queries see. -> bool [1 or B, 1, G * T, S]."""
     distance = jnp.arange(T)[:, None] + first - jnp.arange(S)
-    return jnp.tile((distance >= 0) & (distance < window), (groups, 1))
+    near = distance < window
+    if keep_BS is not None:
+        near = near | keep_BS[:, None]
+    return jnp.tile((distance >= 0) & near, (groups, 1)).reshape(-1, 1, groups * T, S)
 
 
 def attend_block(
@@ -148,9 +165,10 @@ def attend_block(
     r_BTHR: jax.Array,
     rel_Re: jax.Array,
     reach: Reach,
+    keep_BT: jax.Array | None = None,
 ) -> jax.Array:
     """Causal attention of a block, the stream's first positions, to itself.
-    -> [B, T, H * E]. Queries are scaled already.
+    -> [B, T, H * E]. Queries are scaled already. keep: of the first `pinned` positions.
 
     Sliding layers fold the block into runs that see themselves and the one before;
     global layers go through their queries in a few runs, each with the keys it can see,
@@ -170,15 +188,17 @@ def attend_block(
     k, v = heads_first(k_BTKE), heads_first(v_BTKE)
     q = heads_first(q_BTHE).reshape(B, K, G, T + pad, E)
     r = heads_first(r_BTHR).reshape(B, K, G, T + pad, -1)
+    if keep_BT is not None:
+        keep_BT = jnp.pad(keep_BT, ((0, 0), (0, pad))) if T > reach.window else None
     form = _banded if banded else _looped if many else _causal
-    out = form(ops, q, k, v, r, rel_Re, reach, run)
+    out = form(ops, q, k, v, r, rel_Re, reach, run, keep_BT)
     out = jnp.moveaxis(out.reshape(B, H, T + pad, E), 1, 2)
     return out.reshape(B, T + pad, H * E)[:, :T]
 
 
-def _banded(ops, q, k, v, r, rel_Re, reach: Reach, run: int) -> jax.Array:
+def _banded(ops, q, k, v, r, rel_Re, reach: Reach, run: int, keep) -> jax.Array:
     B, K, G, T, E = q.shape
-    n = T // run
+    n, P = T // run, 0 if keep is None else reach.pinned
 
     def fold(x: jax.Array) -> jax.Array:  # [B, ..., T, E] -> [B n, ..., run, E]
         x = x.reshape(*x.shape[:-2], n, run, x.shape[-1])
@@ -188,22 +208,38 @@ def _banded(ops, q, k, v, r, rel_Re, reach: Reach, run: int) -> jax.Array:
         before = jnp.pad(x, ((0, 0), (0, 0), (run, 0), (0, 0)))[:, :, :-run]
         return jnp.concatenate([fold(before), fold(x)], axis=2)
 
-    first = (jnp.arange(B * n) % n == 0)[:, None, None]
-    seen = block_seen(run, 2 * run, reach.window, G, run)
-    seen = seen & ~(first & (jnp.arange(2 * run) < run))
-    keys = with_previous(k)
+    def in_all(x: jax.Array) -> jax.Array:  # [B, ...] -> [B n, ...]
+        return jnp.repeat(x, n, axis=0)
+
+    before = (jnp.arange(B * n) % n * run)[:, None, None]  # positions before the run
+    query, key = before + jnp.arange(run)[:, None], before - run + jnp.arange(2 * run)
+    keys, values = with_previous(k), with_previous(v)
     logits = block_logits(ops, fold(q), keys, fold(r), rel_Re, run, reach.kv_split)
-    p = weights(ops, logits, seen[:, None])
-    out = mix(ops, p, with_previous(v), reach.kv_split)
+    near = query - key < reach.window
+    if keep is not None:
+        kept = with_previous(keep[:, None, :, None])[:, 0, None, :, 0]
+        near |= kept & reach.holds(query, key)
+    seen = (key >= 0) & (key <= query) & near
+    if keep is not None:  # copies: no bias reaches them
+        far = in_all(keep[:, None, :P]) & ~reach.holds(query, jnp.arange(P))
+        dots = fold(q).reshape(B * n, K, G * run, E), in_all(k[:, :, :P])
+        logits = jnp.concatenate(
+            [ops.product_turned(*dots).astype(jnp.float32), logits], -1
+        )
+        seen = jnp.concatenate([far, seen], -1)
+        values = jnp.concatenate([in_all(v[:, :, :P]), values], 2)
+    p = weights(ops, logits, jnp.tile(seen, (1, G, 1))[:, None])
+    out = mix(ops, p, values, reach.kv_split)
     return jnp.moveaxis(out.reshape(B, n, K, G, run, E), 1, 3)
 
 
-def _causal(ops, q, k, v, r, rel_Re, reach: Reach, run: int) -> jax.Array:
+def _causal(ops, q, k, v, r, rel_Re, reach: Reach, run: int, keep) -> jax.Array:
     B, K, G, T, E = q.shape
     runs = []
     for start in range(0, T, run):
         end = min(start + run, T)
-        seen = block_seen(end - start, end, reach.window, G, start)
+        kept = None if keep is None else keep[:, :end]
+        seen = block_seen(end - start, end, reach.window, G, start, kept)
         queries, mixtures = q[..., start:end, :], r[..., start:end, :]
         keys = k[:, :, :end]
         logits = block_logits(ops, queries, keys, mixtures, rel_Re, start, reach.kv_split)
@@ -212,14 +248,14 @@ def _causal(ops, q, k, v, r, rel_Re, reach: Reach, run: int) -> jax.Array:
     return jnp.concatenate(runs, axis=3)
 
 
-def _looped(ops, q, k, v, r, rel_Re, reach: Reach, run: int) -> jax.Array:
+def _looped(ops, q, k, v, r, rel_Re, reach: Reach, run: int, keep) -> jax.Array:
     """As `_causal`, for twice the products: one body, whose inside is computed again in
     the backward pass, so that neither the program nor its memory grows with the block."""
     B, K, G, T, E = q.shape
 
     @jax.checkpoint
     def one(queries: jax.Array, mixtures: jax.Array, first: jax.Array) -> jax.Array:
-        seen = block_seen(run, T, reach.window, G, first)
+        seen = block_seen(run, T, reach.window, G, first, keep)
         logits = block_logits(ops, queries, k, mixtures, rel_Re, first, reach.kv_split)
         return mix(ops, weights(ops, logits, seen), v, reach.kv_split)
 
@@ -239,19 +275,30 @@ def attend_ring(
     rel_Re: jax.Array,
     start_B: jax.Array,
     reach: Reach,
+    keep_BP: jax.Array | None = None,
 ) -> jax.Array:
     """Attention of a block, already written at `start`, to its ring. -> [B, T, H * E].
 
     A slot's position follows from the cursor, so stale and not yet valid entries mask
-    themselves: they lie outside the window or in the query's future.
+    themselves: they lie outside the window or in the query's future. The first `pinned`
+    slots are no part of the ring: they hold the stream's first keys.
     """
     B, T, H, E = q_BTHE.shape
     K, _, S = k_BKES.shape[1:]
-    G = H // K
+    G, P = H // K, reach.pinned
     last_B1 = (start_B + T - 1)[:, None]
-    key_BS = last_B1 - (last_B1 - jnp.arange(S)) % S
-    distance = (start_B[:, None] + jnp.arange(T))[..., None] - key_BS[:, None]
-    seen = (distance >= 0) & (distance < reach.window) & (key_BS[:, None] >= 0)
+    key_BS = last_B1 - (last_B1 - jnp.arange(S - P)) % (S - P)
+    query_BT1 = (start_B[:, None] + jnp.arange(T))[..., None]
+    seen = query_BT1 - key_BS[:, None] < reach.window
+    if keep_BP is not None:
+        kept = jnp.take_along_axis(keep_BP, jnp.clip(key_BS, 0, P - 1), 1) & (key_BS < P)
+        seen |= kept[:, None] & reach.holds(query_BT1, key_BS[:, None])
+        far = keep_BP[:, None] & ~reach.holds(query_BT1, jnp.arange(P))
+        seen = jnp.concatenate([far, seen], -1)
+        first = jnp.broadcast_to(jnp.arange(P), (B, P))
+        key_BS = jnp.concatenate([first, key_BS], -1)
+    distance = query_BT1 - key_BS[:, None]
+    seen &= (distance >= 0) & (key_BS[:, None] >= 0)
     near = (distance >= 0) & (distance < reach.extent)
 
     rows = ops.product(r_BTHR.reshape(B * T * H, -1), rel_Re).astype(jnp.float32)
@@ -265,12 +312,18 @@ def attend_ring(
 
     logits = ops.product(heads_first(q_BTHE), k_BKES).astype(jnp.float32)
     seen = jnp.tile(seen, (1, G, 1))[:, None]
-    size = ops.split(reach.kv_split, S)
-    splits = S // size
-    oldest = (last_B1 // size + 1 - splits) % splits  # before it all is newer
-    order = jnp.broadcast_to(
-        (oldest + jnp.arange(splits))[:, None] % splits, (B, K, splits)
-    )
+    order = _by_age(last_B1, reach.kv_split, S, P)
     p = weights(ops, logits + heads_first(bias), seen)
-    out = mix(ops, p, v_BKSE, reach.kv_split, order)
+    n = order.shape[-1]
+    out = mix(ops, p, v_BKSE, reach.kv_split, jnp.broadcast_to(order[:, None], (B, K, n)))
     return jnp.swapaxes(out.reshape(B, H, T, E), 1, 2).reshape(B, T, H * E)
+
+
+def _by_age(last_B1: jax.Array, size: int, S: int, P: int) -> jax.Array:
+    """Splits by position: pinned ones, then a ring's, of which the oldest comes after the
+    one that was written last. -> [B, n]"""
+    first, splits = P // size, (S - P) // size
+    oldest = (last_B1 // size + 1 - splits) % splits
+    ring = first + (oldest + jnp.arange(splits)) % splits
+    pinned = jnp.broadcast_to(jnp.arange(first), (len(ring), first))
+    return jnp.concatenate([pinned, ring], axis=-1)

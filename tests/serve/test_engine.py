@@ -6,7 +6,9 @@ import jax
 import numpy as np
 import pytest
 
+from interaction.conversation import Words
 from interaction.errors import InputError
+from interaction.grammar import Kind
 from interaction.package import open_package
 from interaction.recording import CompileCounter
 from interaction.serve import snapshot
@@ -23,6 +25,8 @@ def heard(person: int, turn: int) -> dict:
         brings["frames"] = rng.integers(0, 256, (2, 48, 90, 3), np.uint8)
     if (turn + 2 * person) % 9 == 4:
         brings["text"] = "hello there"
+    if turn == person % 2 == 0:
+        brings["text"] = [Words("say what you see", Kind.INSTRUCT)]
     return brings
 
 
