@@ -1,0 +1,1 @@
+"""Tools that are built in, and those of others."""
