@@ -1,0 +1,95 @@
+"""The background half of one conversation: follows it, takes its delegations, and has the
+results read to the interaction model.
+
+The interaction model reads words of its background at micro-turn boundaries, some tokens a
+turn, so that they never break the tick; what is longer is cut. What tools wrote comes by
+that channel and no other: it opens no task, and instructs nobody.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from interaction.background.backends import Backend
+from interaction.background.desk import CANCELLED, Desk, Limits
+from interaction.background.memory import Memory
+from interaction.background.protocol import (
+    Commentary,
+    Failed,
+    Final,
+    Told,
+    Update,
+)
+from interaction.background.toolbox import Confirm, Toolbox, refuse
+from interaction.conversation import Output
+from interaction.grammar import Kind
+
+CANCEL = "cancel"  # a directive that ends all tasks in place of opening one
+LONGEST = 400  # characters that are read of one update
+FAILED = "failed"  # the word before a failure's reason
+
+
+def words(update: Update) -> str:
+    """What the interaction model reads of an update; nothing of what is for others."""
+    match update:
+        case Commentary(text) | Final(text):
+            return text[:LONGEST]
+        case Failed(why) if why != CANCELLED:
+            return f"{FAILED} {why}"[:LONGEST]
+    return ""
+
+
+class Partner:
+    """Lives in one event loop. read: words for the interaction model, False when too many
+    wait; show: every update, for the client."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        tools: Toolbox,
+        read: Callable[[str], bool],
+        show: Callable[[Told], None],
+        confirm: Confirm = refuse,
+        limits: Limits = Limits(),  # noqa: B008  (frozen)
+        instructions: str = "",
+    ) -> None:
+        self.memory = Memory(instructions)
+        self.desk = Desk(backend, tools, self._told, confirm, limits)
+        self._tools, self._read, self._show = tools, read, show
+        self._numbers = itertools.count(1)
+        self._now_s = 0.0
+
+    def follow(self, out: Output) -> str | None:
+        """One micro-turn. -> the task that it opened."""
+        self._now_s = out.turn_s
+        self.memory.follow(out)
+        kinds = {event.kind for event in out.events}
+        if Kind.DELEGATE.name not in kinds:
+            return None
+        # Words of a frame that is not spoken are for the background model.
+        directive = "" if Kind.SPEAK.name in kinds else out.text.strip()
+        if directive == CANCEL:
+            self.cancel()
+            return None
+        task = f"task_{next(self._numbers)}"
+        self.memory.note("delegated", out.turn_s, directive)
+        given = self.memory.context(task, out.turn_s, directive, self._tools.specs)
+        self.desk.open(given)
+        return task
+
+    def cancel(self, task: str | None = None) -> tuple[str, ...]:
+        found = self.desk.cancel(task)
+        for name in found:
+            self.memory.note("cancelled", self._now_s, name)
+        return found
+
+    async def close(self) -> None:
+        await self.desk.close()
+
+    def _told(self, told: Told) -> None:
+        if text := words(told.update):
+            self._read(text)
+            kind = "failed" if isinstance(told.update, Failed) else "result"
+            self.memory.note(kind, self._now_s, text)
+        self._show(told)
