@@ -27,7 +27,8 @@ class Utterance:
 
     Lanes: "user" speaks to the agent, "side" is the user (or someone as near to the
     microphone) speaking to somebody else, "background" is a faint other voice,
-    "text_in" and "tool" are written, not spoken (real corpora only).
+    "text_in" and "tool" are written, not spoken: by the user (real corpora only), and by
+    the background model; their words come at t0.
     `cut` is when the agent's speech was cut off by a barge-in; words that had not
     begun by then are not in `words`.
     """
@@ -75,7 +76,8 @@ class Dialogue:
     frames: (t, uint8[2, H, W, 3]) pairs of camera frames; t is a multiple of 0.2 s,
         and the pair is part of the input of micro-turn round(t / 0.2).
     control: (t, "clear") when the agent yields, (t, "break") at the first output
-        frame after an utterance that ended by itself; t is a multiple of 0.2 s.
+        frame after an utterance that ended by itself, (t, "delegate") when it hands a
+        question over, (t, "cancel") when it calls that off; t is a multiple of 0.2 s.
     """
 
     id: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from interaction.config import ModelConfig
 from interaction.data.dialogue import Dialogue, Word
-from interaction.grammar import AUDIO_PER_TURN, MAX_TEXT, Kind
+from interaction.grammar import AUDIO_PER_TURN, MAX_TEXT, MAX_TEXT_IN, Kind
 from interaction.modality.audio import (
     HOP,
     MEL_HOP,
@@ -26,6 +27,11 @@ from interaction.modality.video import patchify
 
 TURN_S = TURN_SAMPLES / SAMPLE_RATE
 HEARD_LAG_S = 0.08  # an AUDIO_IN position names the word of this long before its end
+WRITTEN = {"text_in": Kind.USER, "tool": Kind.BACKGROUND}  # lanes that are read
+CONTROL = (  # of an output frame, in the grammar's order
+    ("clear", Kind.CLEAR), ("break", Kind.BREAK),
+    ("delegate", Kind.DELEGATE), ("cancel", Kind.DELEGATE),
+)  # fmt: skip
 LISTEN = ("user", "side")  # lanes whose words the heard head reports
 
 Row = dict[str, Any]  # arrays by name; `n_valid` is a scalar
@@ -105,6 +111,32 @@ def _text_by_turn(words: Sequence[Word], text: Text, turns: int) -> list[list[in
     return frames
 
 
+def _read_by_turn(
+    dialogue: Dialogue, text: Text, turns: int
+) -> dict[int, tuple[Kind, list[int]]]:
+    """What is read in each turn: some tokens of one channel, others wait, in order. ->
+    turn: (channel, tokens)."""
+    words = sorted(
+        (
+            (word.t0, WRITTEN[u.lane], token)
+            for u in dialogue.utterances
+            if u.lane in WRITTEN
+            for word in u.words
+            for token in text.word(word.text)
+        ),
+        key=lambda x: x[0],
+    )
+    read: dict[int, tuple[Kind, list[int]]] = {}
+    k = 0
+    for t, channel, token in words:
+        k = max(k, int(t / TURN_S + 1e-6))
+        while k in read and (read[k][0] != channel or len(read[k][1]) >= MAX_TEXT_IN):
+            k += 1
+        if k < turns:
+            read.setdefault(k, (channel, []))[1].append(token)
+    return read
+
+
 def pack(dialogue: Dialogue, text: Text, cfg: ModelConfig, shape: Shape) -> Row:
     """One row, cut at the last whole micro-turn that fits `shape`.
 
@@ -114,11 +146,14 @@ def pack(dialogue: Dialogue, text: Text, cfg: ModelConfig, shape: Shape) -> Row:
     (-1: no patch); voice_first bool [O]: first patch of an utterance.
     """
     turns = dialogue.turns
-    control = {round(t / TURN_S) - 1: what for t, what in dialogue.control}
+    control: dict[int, set[str]] = defaultdict(set)
+    for t, what in dialogue.control:
+        control[round(t / TURN_S) - 1].add(what)
     frames = {round(t / TURN_S): pair for t, pair in dialogue.frames}
     speaks = _spoken_turns(dialogue, turns)
     words = [w for u in dialogue.utterances if u.lane == "agent" for w in u.words]
     texts = _text_by_turn(words, text, turns)
+    read = _read_by_turn(dialogue, text, turns)
     at = cfg.controls_at
     build, cut = _Builder(), (0, 0, 0)
     voice: list[np.ndarray] = []
@@ -128,6 +163,10 @@ def pack(dialogue: Dialogue, text: Text, cfg: ModelConfig, shape: Shape) -> Row:
 
     for k in range(turns):
         build.add(Kind.TURN, at + Kind.TURN)
+        if k in read:
+            channel, tokens = read[k]
+            for token in (at + channel, *tokens):
+                build.add(Kind.TEXT_IN, token)
         if k in frames:
             build.add(Kind.IMG, at + Kind.IMG)
             for patch in patchify(frames[k], cfg.patch):
@@ -135,10 +174,11 @@ def pack(dialogue: Dialogue, text: Text, cfg: ModelConfig, shape: Shape) -> Row:
                 patches.append(patch)
         for a in range(AUDIO_PER_TURN):
             build.add(Kind.AUDIO_IN, at + Kind.AUDIO_IN, k * AUDIO_PER_TURN + a)
-        if k in control:
-            kind = Kind.CLEAR if control[k] == "clear" else Kind.BREAK
-            build.add(kind, at + kind)
-        for token in texts[k]:
+        for what, kind in CONTROL:
+            if what in control[k]:
+                build.add(kind, at + kind)
+        directive = text.word("cancel") if "cancel" in control[k] else []
+        for token in directive + texts[k]:
             build.add(Kind.TEXT, token)
         if speaks[k]:
             build.add(Kind.SPEAK, at + Kind.SPEAK)

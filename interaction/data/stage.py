@@ -95,14 +95,14 @@ def perform(plan: Plan, start: int, cast: Cast, rng: np.random.Generator) -> Tak
     shown = turn_from(start)
     if plan.picture is not None:
         start = shown + int(rng.uniform(*_SHOW_S) * SAMPLE_RATE)
-    asked, pauses = _ask(plan, start, cast, rng)
+    asked, pauses = ask(plan, start, cast, rng)
     asked_end = asked.end
     take = Take(asked_end + int(_STAY_SILENT_S * SAMPLE_RATE), [asked])
     if plan.aside is not None and plan.aside.over == "pause":
         take.sounds.append(_aside(plan.aside, pauses[0][0], cast))
     answer = None
     if plan.answer is not None:
-        answer = _answer(plan.answer, plan.wait_s, asked_end)
+        answer = answer_to(plan.answer, plan.wait_s, asked_end)
     exchange = Exchange(
         task=plan.task,
         utterance_t0=asked.start / SAMPLE_RATE,
@@ -143,7 +143,7 @@ def _at_level(spoken: Spoken, db: float) -> np.ndarray:
     return level(spoken.wave, SPEECH_RMS * decibels(db))
 
 
-def _ask(
+def ask(
     plan: Plan, start: int, cast: Cast, rng: np.random.Generator
 ) -> tuple[Sound, list[tuple[int, int]]]:
     """The user's words with a pause in them or not; the pauses, as samples."""
@@ -171,7 +171,7 @@ def _ask(
     return Sound(plan.lane, start, np.concatenate(waves), tuple(words)), pauses
 
 
-def _answer(words: Sequence[str], wait_s: float | None, question_end: int) -> Sound:
+def answer_to(words: Sequence[str], wait_s: float | None, question_end: int) -> Sound:
     """The agent's answer on a turn boundary, after the margin or the asked wait."""
     wait = ONSET_MARGIN if wait_s is None else int(wait_s * SAMPLE_RATE)
     spoken = agent_speech(words)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from interaction.data import errand
 from interaction.data.acoustics import in_room, sample_room
 from interaction.data.dialogue import Dialogue
 from interaction.data.scenes import SCENES
 from interaction.data.scenes.picture import draw
-from interaction.data.scenes.plan import Plan
+from interaction.data.scenes.plan import Errand, Plan
 from interaction.data.stage import Cast, Take, least_samples, perform
 from interaction.data.voices import sample_user_voice
 from interaction.errors import InputError
@@ -35,7 +36,9 @@ def weights(mix: Mapping[str, float] | None = None) -> np.ndarray:
     return p / p.sum()
 
 
-def sample_plan(rng: np.random.Generator, split: str, p: np.ndarray | None = None) -> Plan:
+def sample_plan(
+    rng: np.random.Generator, split: str, p: np.ndarray | None = None
+) -> Plan | Errand:
     """One scene's plan, without sound; `p` is what `weights` returns."""
     scene = SCENES[rng.choice(len(SCENES), p=weights() if p is None else p)]
     return scene.build(rng, split == "held_out_combinations")
@@ -69,6 +72,8 @@ def dialogue(
     sounds = sorted((s for t in takes for s in t.sounds), key=lambda s: s.start)
     user, agent = np.zeros(n, np.float32), np.zeros(n, np.float32)
     for sound in sounds:
+        if sound.lane == "tool":  # written
+            continue
         channel = agent if sound.lane == "agent" else user
         channel[sound.start : sound.end] += sound.wave
     return Dialogue(
@@ -90,9 +95,14 @@ def _takes(
     while tries < _TRIES and start < n:
         plan = sample_plan(rng, split, p)
         tries += 1
-        if start + least_samples(plan) > n:
-            continue
-        take = perform(plan, start, cast, rng)
+        if isinstance(plan, Errand):
+            if start + errand.least(plan) > n:
+                continue
+            take = errand.run(plan, start, cast, rng)
+        else:
+            if start + least_samples(plan) > n:
+                continue
+            take = perform(plan, start, cast, rng)
         if take.end <= n:
             takes.append(take)
             start = take.end + int(rng.uniform(*_GAP_S) * SAMPLE_RATE)

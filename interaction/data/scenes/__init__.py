@@ -12,22 +12,24 @@ from interaction.data.scenes import (
     barge_in,
     count,
     echo,
+    errand,
     side_talk,
     silence,
     timed,
     vision_color,
     vision_count,
 )
-from interaction.data.scenes.plan import Plan
+from interaction.data.scenes.plan import Errand, Plan
 
 
 @dataclass(frozen=True)
 class Scene:
-    """build(rng, held_out): a plan; held out means a combination training lacks."""
+    """build(rng, held_out): a plan; held out means a combination training lacks. weight:
+    in a mix that names none; 0: only where a mix asks for it."""
 
     name: str
     weight: float
-    build: Callable[[np.random.Generator, bool], Plan]
+    build: Callable[[np.random.Generator, bool], Plan | Errand]
 
 
 SCENES = (
@@ -40,4 +42,5 @@ SCENES = (
     Scene("side_talk", 0.11, side_talk.build),
     Scene("timed", 0.05, timed.build),
     Scene("silence", 0.04, silence.build),
+    Scene("errand", 0.0, errand.build),
 )

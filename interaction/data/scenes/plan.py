@@ -37,6 +37,24 @@ class Aside:
 
 
 @dataclass(frozen=True)
+class Errand:
+    """A question that the agent hands to its background model.
+
+    result: the words that come back, which it says; None: the errand fails, and it says
+    so. delay_s: from the end of the question. meanwhile: another exchange, before the
+    result; recall: words by which the user calls the errand off instead.
+    """
+
+    says: tuple[str, ...]
+    result: tuple[str, ...] | None
+    delay_s: float
+    may_pause_after: tuple[int, ...] = ()
+    meanwhile: Plan | None = None
+    recall: tuple[str, ...] = ()
+    seen: bool = True
+
+
+@dataclass(frozen=True)
 class Plan:
     """One exchange. A scene's `build(rng, held_out) -> Plan` makes it.
 

@@ -8,6 +8,7 @@ NUMBERS = tuple(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen"
     " fourteen fifteen sixteen seventeen eighteen nineteen twenty".split()
 )
+TENS = tuple("twenty thirty forty fifty sixty seventy eighty ninety".split())
 COLOURS = tuple("red blue green yellow white pink".split())
 NOUNS = tuple(  # far apart in sound
     "apple banana bicycle chocolate coffee doctor dragon elephant garden hammer island"
@@ -16,6 +17,8 @@ NOUNS = tuple(  # far apart in sound
 CUES = tuple("now go hello ready done".split())
 ECHOED = NOUNS + COLOURS
 
+RECALLS = (("never", "mind"), ("forget", "it"))  # an errand
+CHECKING, SORRY = "checking", "sorry"  # said of an errand: begun, and failed
 HUSHES = (("stop",), ("wait",), ("be", "quiet"))
 _ASKING = tuple(
     "say repeat please what is plus minus color it do you see how many are there"
