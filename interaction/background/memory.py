@@ -25,8 +25,8 @@ Who = Literal["user", "agent"]
 class Memory:
     """Of one conversation; of bounded size, however old it is."""
 
-    def __init__(self, instructions: str = "") -> None:
-        self.instructions = instructions
+    def __init__(self) -> None:
+        self.instructions = ""
         self._said: deque[Said] = deque(maxlen=MOST)
         self._happened: deque[Happened] = deque(maxlen=MOST)
         self._references: deque[Reference] = deque(maxlen=MOST)

@@ -52,11 +52,11 @@ class Partner:
         show: Callable[[Told], None],
         confirm: Confirm = refuse,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
-        instructions: str = "",
     ) -> None:
-        self.memory = Memory(instructions)
+        self.memory = Memory()
         self.desk = Desk(backend, tools, self._told, confirm, limits)
-        self._tools, self._read, self._show = tools, read, show
+        self.read = read
+        self._tools, self._show = tools, show
         self._numbers = itertools.count(1)
         self._now_s = 0.0
 
@@ -78,6 +78,10 @@ class Partner:
         self.desk.open(given)
         return task
 
+    def typed(self, text: str) -> None:
+        """By the user."""
+        self.memory.note("typed", self._now_s, text)
+
     def cancel(self, task: str | None = None) -> tuple[str, ...]:
         found = self.desk.cancel(task)
         for name in found:
@@ -89,7 +93,7 @@ class Partner:
 
     def _told(self, told: Told) -> None:
         if text := words(told.update):
-            self._read(text)
+            self.read(text)
             kind = "failed" if isinstance(told.update, Failed) else "result"
             self.memory.note(kind, self._now_s, text)
         self._show(told)

@@ -105,6 +105,9 @@ class Toolbox:
         await asyncio.gather(*(tool.close() for tool in self._tools.values()))
 
 
-def described(spec: ToolSpec, arguments: dict[str, Any]) -> str:
-    """A call, for the user who is asked about it."""
-    return f"{spec.name}({json.dumps(arguments, ensure_ascii=False)})"
+def described(arguments: dict[str, Any]) -> str:
+    """A call's arguments, for people."""
+    return ", ".join(
+        f"{name}={json.dumps(value, ensure_ascii=False)}"
+        for name, value in arguments.items()
+    )

@@ -104,6 +104,7 @@ class Away:
         held = self._held.pop(token)
         call = Call(Numbered(held.call.line.delay, first=held.turns))
         await asyncio.wrap_future(self._room.rejoin(held.call, call))
+        call.succeed(held.call)
         if self.shelf and held.filing:
             await held.filing
             await asyncio.to_thread(self.shelf.drop, token)
@@ -135,6 +136,7 @@ class Away:
                 if held.filing:
                     await held.filing
                 await asyncio.wrap_future(self._room.leave(held.call))
+                await held.call.part()
             if self.shelf and now - swept > SWEEP_S:
                 swept = now
                 with contextlib.suppress(OSError):

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 
+from interaction.background.partner import Partner
+from interaction.background.protocol import Told
 from interaction.conversation import Words
 from interaction.grammar import Kind
 from interaction.serve.line import Numbered, Stream
@@ -19,11 +21,15 @@ WORDS = 4_000  # characters that wait for the next turn
 
 
 class Call:
-    """Made in the event loop that reads it. `line` is written by the protocol."""
+    """Made in the event loop that reads it. `line` is written by the protocol. partner: the
+    background model's half, where the server has one; thoughts: what it has to show."""
 
     def __init__(self, line: Stream | Numbered) -> None:
         self.line = line
         self.why: str | None = None  # once it has ended
+        self.instructions = ""
+        self.partner: Partner | None = None
+        self.thoughts: list[Told] = []
         self._loop = asyncio.get_running_loop()
         self._turns: asyncio.Queue[Turn | None] = asyncio.Queue()
         self._lock = threading.Lock()
@@ -40,7 +46,23 @@ class Call:
             if sum(len(words.text) for words in self._words) + len(text) > WORDS:
                 return False
             self._words.append(Words(text, channel))
+        if channel == Kind.INSTRUCT:
+            self.instructions = f"{self.instructions}\n{text}".strip()[-WORDS:]
+        elif channel == Kind.USER and self.partner:
+            self.partner.typed(text)
         return True
+
+    def succeed(self, before: Call) -> None:
+        """Go on for a call whose connection broke: its background comes along."""
+        self.thoughts, self.instructions = before.thoughts, before.instructions
+        if before.partner:
+            self.partner = before.partner
+            self.partner.read = lambda text: self.read(text, Kind.BACKGROUND)
+
+    async def part(self) -> None:
+        """Nobody will come back: what the background still does ends."""
+        if self.partner:
+            await self.partner.close()
 
     async def turns(self) -> AsyncIterator[Turn]:
         """As they come, until the conversation ends (`why`)."""

@@ -125,6 +125,9 @@ class Live(Wire):
             await self._tell("info", {"message": says, "code": "recording"})
         return Begun(call, call.line)
 
+    def delegates(self) -> bool:
+        return self._config is not None and self._config.delegation is not None
+
     async def heard(self, message: Client, call: Call) -> None:
         now = {"start_ms": self._now_ms, "end_ms": self._now_ms}
         match message:
@@ -162,7 +165,8 @@ class Live(Wire):
                 heard = {"delta": f" {what.text}"} | span
                 await self._tell("session.input_transcript.delta", heard)
             elif what.kind == Kind.DELEGATE.name:
-                asked = {"id": events.new_id("dlg"), "target": "client"}
+                target = "client" if self.task is None else "responses"
+                asked = {"id": self.task or events.new_id("dlg"), "target": target}
                 asked["type"] = "delegation"
                 created = {"delegation": asked, "offset_ms": end}
                 await self._tell("session.delegation.created", created)

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket
 from interaction.errors import InputError
 from interaction.serve import messages as m
 from interaction.serve.away import new_token
+from interaction.serve.backstage import shown
 from interaction.serve.call import Call
 from interaction.serve.line import Numbered
 from interaction.serve.pictures import pictures
@@ -95,6 +96,8 @@ class Native(Wire):
 
     async def said(self, turn: Turn) -> None:
         said = say(turn, self._sound.pack(turn.out.audio), self.house.turn_ms)
+        now_s = turn.on_clock(turn.out.turn_s)
+        said.events += [shown(told, now_s) for told in self.thoughts]
         said.early_ms = self._early_ms(said)
         await self.send(m.encode(said))
 

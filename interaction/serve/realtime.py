@@ -72,6 +72,9 @@ class Realtime(Wire):
         ])  # fmt: skip
         return Begun(self._call, self._call.line)
 
+    def delegates(self) -> bool:
+        return self._settings.delegate is not None
+
     async def heard(self, message: e.Client, call: Call) -> None:
         async with self._lock:
             await self._tell(await self._take(message))

@@ -34,6 +34,7 @@ from interaction.conversation import TURN_S
 from interaction.errors import InputError
 from interaction.serve.archive import TERMS, TOKEN, Archive
 from interaction.serve.away import Away
+from interaction.serve.backstage import Backstage
 from interaction.serve.call import Call
 from interaction.serve.door import Prompt, listen
 from interaction.serve.engine import Engine, Full
@@ -67,6 +68,7 @@ class House:
     metrics: Metrics
     away: Away
     archive: Archive | None = None
+    backstage: Backstage | None = None
     temperature: float = 0.0  # where a protocol says nothing of it
     draining: bool = False
     connections: int = 0
@@ -107,6 +109,7 @@ class House:
                 return
         self.metrics.ended.inc()
         await asyncio.wrap_future(self.room.leave(begun.call))
+        await begun.call.part()
 
     async def close(self) -> None:
         """The server stops: conversations still here end, or leave for the shelf."""
@@ -188,6 +191,7 @@ def app(
     close: float = CLOSE,
     shelf: Shelf | None = None,
     archive: Archive | None = None,
+    backstage: Backstage | None = None,
 ) -> Starlette:
     """The room lives as long as the app does. temperature: of text and control tokens, for
     clients whose protocol has no word for it; close: share of a turn that ticks may take
@@ -195,7 +199,7 @@ def app(
     metrics = Metrics(engine.slots)
     room = Room(engine, watch=metrics.watch, close=close)
     away = Away(room, metrics, limits.grace_s, shelf)
-    house = House(room, limits, metrics, away, archive, temperature)
+    house = House(room, limits, metrics, away, archive, backstage, temperature)
 
     @contextlib.asynccontextmanager
     async def lives(app: Starlette) -> AsyncIterator[None]:
@@ -209,6 +213,8 @@ def app(
             await asyncio.to_thread(house.room.stop)
             if archive:
                 await asyncio.to_thread(archive.close)
+            if backstage:
+                await backstage.close()
 
     routes = [
         Route("/healthz", _healthz),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from interaction.background.protocol import Told
 from interaction.errors import InputError
 from interaction.serve.call import SLOW, Call
 from interaction.serve.line import Numbered, Stream
@@ -59,6 +60,8 @@ class Wire(ABC):
         self._second, self._count = 0, 0
         self._begun: Begun | None = None
         self._recording: str | None = None  # its name
+        self.thoughts: list[Told] = []  # of the background, since the last turn
+        self.task: str | None = None  # which a turn has opened
         self._noted: dict[str, float] = defaultdict(float)  # turns dropped, by why
 
     @abstractmethod
@@ -85,6 +88,10 @@ class Wire(ABC):
     async def ended(self, why: str) -> None:
         """Say the last word."""
 
+    def delegates(self) -> bool:
+        """Whether the client takes delegations itself."""
+        return False
+
     async def run(self) -> None:
         try:
             begun = self._begun = await self._begin()
@@ -92,6 +99,8 @@ class Wire(ABC):
             await self._bye(str(over))
             return
         self.house.here.add(begun)
+        if self.house.backstage and begun.call.partner is None:
+            self.house.backstage.join(begun.call)
         speaking = asyncio.create_task(self._speak(begun))
         listening = asyncio.create_task(self._listen(begun.call))
         held = False
@@ -175,6 +184,7 @@ class Wire(ABC):
             async for turn in begun.call.turns():
                 self.house.metrics.missing.inc(turn.missing_ms / 1e3)
                 self._note(begun.line)
+                self._follow(begun.call, turn)
                 if self._recording and self.house.archive:
                     self.house.archive.take(self._recording, turn)
                 try:
@@ -184,6 +194,14 @@ class Wire(ABC):
                     begun.call.end(SLOW)
                     return
             await self._bye(begun.call.why or "")
+
+    def _follow(self, call: Call, turn: Turn) -> None:
+        """What the background makes of a turn, and has to show."""
+        if call.partner and not self.delegates():
+            call.partner.memory.instructions = call.instructions
+            self.task = call.partner.follow(turn.out)
+            self.thoughts = call.thoughts[:]
+            call.thoughts.clear()
 
     def _note(self, line: Stream | Numbered) -> None:
         """What was dropped, for the figures."""

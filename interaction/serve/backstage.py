@@ -1,0 +1,75 @@
+"""A server's background model: one mind and one set of tools, a desk for every talk."""
+
+from __future__ import annotations
+
+from interaction.background.backends import Backend
+from interaction.background.desk import Limits
+from interaction.background.partner import Partner
+from interaction.background.protocol import (
+    Artifact,
+    Commentary,
+    Failed,
+    Final,
+    Thinking,
+    Told,
+    ToolFinished,
+    ToolStarted,
+    Update,
+)
+from interaction.background.toolbox import Toolbox, described
+from interaction.grammar import Kind
+from interaction.serve import messages as m
+from interaction.serve.call import Call
+
+MOST = 100  # updates that wait for the next turn; the newest
+
+
+class Backstage:
+    """Shared by all conversations of a server."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        tools: Toolbox,
+        limits: Limits = Limits(),  # noqa: B008  (frozen)
+    ) -> None:
+        self._backend, self._tools, self._limits = backend, tools, limits
+
+    def join(self, call: Call) -> None:
+        """Follow a conversation from now on. Tools that need the user's word are refused:
+        no protocol has one for it yet."""
+
+        def show(told: Told) -> None:
+            call.thoughts.append(told)
+            del call.thoughts[:-MOST]
+
+        call.partner = Partner(
+            self._backend,
+            self._tools,
+            lambda text: call.read(text, Kind.BACKGROUND),
+            show,
+            limits=self._limits,
+        )
+
+    async def close(self) -> None:
+        await self._backend.close()
+        await self._tools.close()
+
+
+def shown(told: Told, t_s: float) -> m.Happened:
+    """An update as an event of a conversation."""
+    kind = type(told.update).__struct_config__.tag
+    return m.Happened(t_s, "background", str(kind), f"{told.task}: {line(told.update)}")
+
+
+def line(update: Update) -> str:
+    match update:
+        case Thinking(text) | Commentary(text) | Final(text) | Failed(text):
+            return text
+        case ToolStarted(_, name, arguments):
+            return f"{name}({described(arguments)})"
+        case ToolFinished(_, name, ok, text):
+            return f"{name}: {text}" if ok else f"{name} failed: {text}"
+        case Artifact(kind, _, title):
+            return title or kind
+    raise AssertionError(update)
