@@ -9,7 +9,7 @@ that channel and no other: it opens no task, and instructs nobody.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from interaction.background.backends import Backend
 from interaction.background.desk import CANCELLED, Desk, Limits
@@ -21,12 +21,13 @@ from interaction.background.protocol import (
     Told,
     Update,
 )
-from interaction.background.toolbox import Confirm, Toolbox, refuse
+from interaction.background.toolbox import Confirm, Tool, Toolbox, refuse
 from interaction.conversation import Output
 from interaction.grammar import Kind
 
 CANCEL = "cancel"  # a directive that ends all tasks in place of opening one
 LONGEST = 400  # characters that are read of one update
+TIMER = "timer"  # the word before the label of one that has run out, and its task
 FAILED = "failed"  # the word before a failure's reason
 
 
@@ -42,7 +43,7 @@ def words(update: Update) -> str:
 
 class Partner:
     """Lives in one event loop. read: words for the interaction model, False when too many
-    wait; show: every update, for the client."""
+    wait; show: every update, for the client; owned: tools that end with it."""
 
     def __init__(
         self,
@@ -52,11 +53,12 @@ class Partner:
         show: Callable[[Told], None],
         confirm: Confirm = refuse,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
+        owned: Sequence[Tool] = (),
     ) -> None:
         self.memory = Memory()
         self.desk = Desk(backend, tools, self._told, confirm, limits)
         self.read = read
-        self._tools, self._show = tools, show
+        self._tools, self._show, self._owned = tools, show, owned
         self._numbers = itertools.count(1)
         self._now_s = 0.0
 
@@ -88,8 +90,14 @@ class Partner:
             self.memory.note("cancelled", self._now_s, name)
         return found
 
+    def remind(self, label: str) -> None:
+        """A timer has run out."""
+        self._told(Told(TIMER, Commentary(f"{TIMER} {label}")))
+
     async def close(self) -> None:
         await self.desk.close()
+        for tool in self._owned:
+            await tool.close()
 
     def _told(self, told: Told) -> None:
         if text := words(told.update):

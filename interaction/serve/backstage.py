@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
 from interaction.background.backends import Backend
 from interaction.background.desk import Limits
 from interaction.background.partner import Partner
@@ -16,7 +21,10 @@ from interaction.background.protocol import (
     ToolStarted,
     Update,
 )
-from interaction.background.toolbox import Toolbox, described
+from interaction.background.toolbox import Tool, Toolbox, described
+from interaction.background.tools.builtin import builtin
+from interaction.background.tools.mcp import open_servers
+from interaction.background.tools.timer import Timer
 from interaction.grammar import Kind
 from interaction.serve import messages as m
 from interaction.serve.call import Call
@@ -25,12 +33,12 @@ MOST = 100  # updates that wait for the next turn; the newest
 
 
 class Backstage:
-    """Shared by all conversations of a server."""
+    """Shared by all conversations of a server; timers are each one's own."""
 
     def __init__(
         self,
         backend: Backend,
-        tools: Toolbox,
+        tools: Sequence[Tool],
         limits: Limits = Limits(),  # noqa: B008  (frozen)
     ) -> None:
         self._backend, self._tools, self._limits = backend, tools, limits
@@ -43,17 +51,32 @@ class Backstage:
             call.thoughts.append(told)
             del call.thoughts[:-MOST]
 
-        call.partner = Partner(
+        timer = Timer(lambda label: partner.remind(label))
+        partner = Partner(
             self._backend,
-            self._tools,
+            Toolbox([*self._tools, timer]),
             lambda text: call.read(text, Kind.BACKGROUND),
             show,
             limits=self._limits,
+            owned=(timer,),
         )
+        call.partner = partner
 
-    async def close(self) -> None:
-        await self._backend.close()
-        await self._tools.close()
+
+@contextlib.asynccontextmanager
+async def opened(
+    backend: Backend, servers: Path | None = None, folder: Path | None = None
+) -> AsyncIterator[Backstage]:
+    """With the tools that are built in and those of MCP servers, which run until the end.
+    folder: to search. Raises InputError."""
+    tools: list[Tool] = builtin(folder, lambda: datetime.now(UTC))
+    async with contextlib.AsyncExitStack() as stack:
+        for held in (backend, *tools):
+            stack.push_async_callback(held.close)
+        if servers:
+            taken = [tool.spec.name for tool in tools]
+            tools += await stack.enter_async_context(open_servers(servers, taken))
+        yield Backstage(backend, tools)
 
 
 def shown(told: Told, t_s: float) -> m.Happened:

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from socket import socket
 from types import FrameType
@@ -191,30 +192,31 @@ def app(
     close: float = CLOSE,
     shelf: Shelf | None = None,
     archive: Archive | None = None,
-    backstage: Backstage | None = None,
+    background: Callable[[], AbstractAsyncContextManager[Backstage]] | None = None,
 ) -> Starlette:
     """The room lives as long as the app does. temperature: of text and control tokens, for
     clients whose protocol has no word for it; close: share of a turn that ticks may take
-    before nobody more is admitted."""
+    before nobody more is admitted; background: opened with the room."""
     metrics = Metrics(engine.slots)
     room = Room(engine, watch=metrics.watch, close=close)
     away = Away(room, metrics, limits.grace_s, shelf)
-    house = House(room, limits, metrics, away, archive, backstage, temperature)
+    house = House(room, limits, metrics, away, archive, temperature=temperature)
 
     @contextlib.asynccontextmanager
     async def lives(app: Starlette) -> AsyncIterator[None]:
-        house.room.start()
-        sweeping = asyncio.create_task(house.away.sweep())
-        try:
-            yield
-        finally:
-            sweeping.cancel()
-            await house.away.settle()
-            await asyncio.to_thread(house.room.stop)
-            if archive:
-                await asyncio.to_thread(archive.close)
-            if backstage:
-                await backstage.close()
+        async with contextlib.AsyncExitStack() as stack:
+            if background:
+                house.backstage = await stack.enter_async_context(background())
+            house.room.start()
+            sweeping = asyncio.create_task(house.away.sweep())
+            try:
+                yield
+            finally:
+                sweeping.cancel()
+                await house.away.settle()
+                await asyncio.to_thread(house.room.stop)
+                if archive:
+                    await asyncio.to_thread(archive.close)
 
     routes = [
         Route("/healthz", _healthz),
