@@ -8,6 +8,7 @@ import signal
 import sys
 
 from mcp.server.mcpserver import Image, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 
 server = MCPServer("odd", log_level="ERROR")
@@ -35,7 +36,7 @@ def big(megabytes: int) -> str:
 @server.tool(annotations=READS)
 def broken() -> str:
     """Fails."""
-    raise ValueError("the shop is shut")
+    raise ToolError("the shop is shut")
 
 
 @server.tool(annotations=READS)

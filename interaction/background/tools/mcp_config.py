@@ -91,7 +91,8 @@ def _command(fields: dict[str, Any]) -> Command:
     if not command:
         raise InputError("command: empty; name a program")
     args = _strings(fields, "args")
-    return Command(command, args, _mapping(fields, "env"), fields.get("cwd"))
+    cwd = _get(fields, "cwd", "") or None
+    return Command(command, args, _mapping(fields, "env"), cwd)
 
 
 def _address(fields: dict[str, Any]) -> Address:
