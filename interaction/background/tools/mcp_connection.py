@@ -75,7 +75,7 @@ class Connection:
                 ready.set_exception(why)
 
     async def call(self, name: str, arguments: dict[str, Any]) -> types.CallToolResult:
-        """Raises InputError for what is refused, ConnectionError when the server is lost."""
+        """Raises InputError for what is refused, ConnectionError for a lost server."""
         client = await self.client()
         over = self._over
         try:
