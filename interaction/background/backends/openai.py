@@ -6,7 +6,7 @@ The key comes from OPENAI_API_KEY, and goes nowhere but into the header.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -69,9 +69,7 @@ class OpenAIBackend:
     ) -> None:
         key = os.environ.get(KEY, "")
         if url is None and not key:
-            raise InputError(
-                f"{KEY} is not set; set it, or give another endpoint's address"
-            )
+            raise InputError(f"{KEY} is not set; set it, or name another endpoint")
         parts = urlsplit(url or "")
         if "@" in parts.netloc or parts.query:
             raise InputError(f"the endpoint's address holds a secret; set {KEY} instead")
@@ -86,7 +84,7 @@ class OpenAIBackend:
 
     async def run(
         self, context: Context, tools: Toolbox, confirm: Confirm
-    ) -> AsyncIterator[Update]:
+    ) -> AsyncGenerator[Update, None]:
         try:
             async with aclosing(self._steps(context, tools, confirm)) as updates:
                 async for update in updates:
@@ -101,7 +99,7 @@ class OpenAIBackend:
 
     async def _steps(
         self, context: Context, tools: Toolbox, confirm: Confirm
-    ) -> AsyncIterator[Update]:
+    ) -> AsyncGenerator[Update, None]:
         told = messages(context)
         offered = {"tools": functions(context)} if context.tools else {}
         room = self._limits.characters
@@ -128,7 +126,7 @@ class OpenAIBackend:
 
     async def _read(
         self, told: list, offered: dict[str, Any], reply: Reply, room: int
-    ) -> AsyncIterator[Update]:
+    ) -> AsyncGenerator[Update, None]:
         """Take a reply in. What stands before a call is told once the call begins."""
         thought = said = 0
         async with aclosing(self._choices(told, offered)) as choices:
@@ -150,8 +148,10 @@ class OpenAIBackend:
         if reply.calls and reply.text[said:].strip():
             yield Commentary(reply.text[said:].strip())
 
-    async def _choices(self, told: list, offered: dict[str, Any]) -> AsyncIterator[Any]:
-        """Pieces of a reply. Raises Lost, and _Refused for what trying again cannot mend."""
+    async def _choices(
+        self, told: list, offered: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        """Pieces of a reply. Raises Lost, or _Refused where trying again cannot help."""
         try:
             stream = await self._client.chat.completions.create(
                 model=self._model, messages=told, stream=True, **offered
@@ -175,7 +175,7 @@ class OpenAIBackend:
 
     async def _call(
         self, n: int, call: Call, tools: Toolbox, confirm: Confirm
-    ) -> AsyncIterator[Update]:
+    ) -> AsyncGenerator[Update, None]:
         try:
             if n >= self._limits.calls:
                 raise InputError(f"not called: {self._limits.calls} at once are too many")
@@ -184,9 +184,8 @@ class OpenAIBackend:
             yield ToolStarted(call.id, call.name, {})
             yield ToolFinished(call.id, call.name, False, str(error))
             return
-        async with aclosing(tools.run(call.id, call.name, arguments, confirm)) as updates:
-            async for update in updates:
-                yield update
+        async for update in tools.run(call.id, call.name, arguments, confirm):
+            yield update
 
 
 class _Refused(Exception):

@@ -48,6 +48,7 @@ def messages(context: Context) -> list[dict[str, Any]]:
 
 def transcript(context: Context) -> str:
     """The last of what went on, in the order of its times, one thing a line."""
+    things: list[Said | Happened | Reference]
     things = [*context.said, *context.happened, *context.references]
     lines = [_line(thing) for thing in sorted(things, key=_ended)]
     kept: list[str] = []

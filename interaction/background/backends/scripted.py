@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,12 +79,10 @@ class ScriptedBackend:
                 raise Lost("the script says so")
             elif what == "call":
                 given = filled(arguments, values)
-                made = tools.run(f"call{n}", value, given, confirm)
-                async with aclosing(made) as updates:
-                    async for update in updates:
-                        yield update
-                        if isinstance(update, ToolFinished):
-                            values["result"] = update.text
+                async for update in tools.run(f"call{n}", value, given, confirm):
+                    yield update
+                    if isinstance(update, ToolFinished):
+                        values["result"] = update.text
             else:
                 yield TEXTS[what](filled(value, values))
 
@@ -149,8 +146,10 @@ def _rule(given: Any) -> Rule:
     for n, step in enumerate(given["steps"], 1):
         try:
             steps.append(_step(step, match.groups))
-            if (steps[-1][0] in ENDS) != (n == len(given["steps"])):
-                raise InputError(f"the last one, and no other, is {' or '.join(ENDS)}")
+            ends, last = steps[-1][0] in ENDS, n == len(given["steps"])
+            if ends != last:
+                how = "the rule; put it last" if ends else f"nothing; add one of {ENDS}"
+                raise InputError(f"ends {how}")
         except InputError as error:
             raise InputError(f"step {n}: {error}") from None
     return Rule(match, tuple(steps))
