@@ -10,16 +10,21 @@ EXTRAS = {
         "hypothesis>=6.100",
         "ipykernel>=6.29",
         "jax[tpu]>=0.10,<0.12",  # to compile for TPUs where there are none
+        "llmock>=0.2.2",  # a chat endpoint, which breaks what it is told to
+        "mcp-server-time>=2026.10",  # a server of tools that others wrote
         "mypy>=1.11",
         "nbclient>=0.10",
         "nbformat>=5.10",
         "openai[realtime]>=3.52",  # a client that the server must hold a talk with
+        "psutil>=6",
         "pyarrow>=17",  # for tests of the extra "corpora"
         "pytest>=8",
         "pytest-xdist>=3.6",
         "ruff>=0.9",
         "sphn>=0.2",  # the codec that Moshi's clients use
     ],
+    # Background models over HTTP, and tools of MCP servers.
+    "background": ["httpx2>=2.16", "mcp>=2.3,<3", "msgspec>=0.19", "openai>=3.52"],
     "serve": [
         "msgspec>=0.19",
         "prometheus-client>=0.21",
@@ -34,6 +39,7 @@ EXTRAS = {
     "interop": ["torch>=2.4", "transformers>=5.17"],
 }
 EXTRAS["dev"] += EXTRAS["serve"]  # the tests serve
+EXTRAS["dev"] += EXTRAS["background"]
 
 setup(
     name="interaction",
