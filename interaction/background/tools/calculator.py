@@ -202,9 +202,12 @@ def lcm(*numbers: Number) -> Number:
 
 
 def rounded(number: Number, places: Number = Fraction(0)) -> Number:
-    if abs(whole(places)) > BITS // 4:
+    digits = whole(places)
+    if abs(digits) > BITS // 4:
         raise InputError(HUGE)
-    return round(number, whole(places))
+    if isinstance(number, float):
+        return bounded(round(number, digits))
+    return bounded(round(number, digits))
 
 
 def written(number: Number) -> str:

@@ -118,6 +118,7 @@ def walled(code: str, limits: dict[str, int]) -> int:
     enter(root)  # process 1 of its namespace: waits, and takes all others along
     program = os.fork()
     if not program:
+        os.setsid()  # it shares no group with its guards
         if os.geteuid() == 0:
             become(USERS[0] + born % USERS[1])
         run(code, limits)

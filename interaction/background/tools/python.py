@@ -106,31 +106,30 @@ class Python:
     async def _started(
         self, code: str, directory: str
     ) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.StreamReader]]:
-        loop = asyncio.get_running_loop()
-        ours, theirs = os.pipe()
         output = asyncio.StreamReader()
-        transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(output), os.fdopen(ours, "rb", 0)
-        )
-        try:
-            with tempfile.TemporaryFile() as given:
-                given.write(code.encode())
-                given.seek(0)
-                try:
-                    process = await asyncio.create_subprocess_exec(
-                        *command(self.walled, self._limits),
-                        stdin=given,
-                        stdout=theirs,
-                        stderr=theirs,
-                        cwd=directory,
-                        env={},
-                        start_new_session=True,
-                    )
-                finally:
-                    os.close(theirs)
+        with contextlib.ExitStack() as stack:  # it may be cancelled anywhere
+            ours, theirs = (
+                stack.enter_context(os.fdopen(end, mode, 0))
+                for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True)
+            )
+            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(output), ours
+            )
+            stack.callback(transport.close)
+            given = stack.enter_context(tempfile.TemporaryFile())
+            given.write(code.encode())
+            given.seek(0)
+            process = await asyncio.create_subprocess_exec(
+                *command(self.walled, self._limits),
+                stdin=given,
+                stdout=theirs,
+                stderr=theirs,
+                cwd=directory,
+                env={},
+                start_new_session=True,
+            )
+            theirs.close()
             yield process, output
-        finally:
-            transport.close()
 
     async def close(self) -> None:
         """Nothing outlives a call."""
