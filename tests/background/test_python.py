@@ -1,4 +1,4 @@
-"""Programs that mean harm, run for real: what they cannot do, and what they leave behind."""
+"""Programs that mean harm, run for real: what they cannot do, and that nothing stays."""
 
 from __future__ import annotations
 
@@ -187,9 +187,14 @@ def test_a_background_process_of_its_group_is_ended(how):
 
 @pytest.mark.parametrize("whom", [1, -1, 0])
 def test_it_cannot_kill_its_guards(walled, whom):
-    code = f"import os, signal\nsignal.signal(15, lambda *_: None)\nos.kill({whom}, 15)\n"
-    assert "on" in run(walled, f"{code}print('on')").text
-    assert run(walled, f"import os\nos.kill({whom}, 9)").ok
+    code = "import os, signal\nsignal.signal(15, lambda *_: None)\n"
+    code += f"try: os.kill({whom}, 15)\nexcept OSError: pass\nprint('on')"
+    assert run(walled, code).text == "on"
+    begun = time.monotonic()
+    text = run(walled, f"import os\nos.kill({whom}, 9)").text
+    wanted = {0: "(exit code 137)", 1: "PermissionError", -1: "ProcessLookupError"}
+    assert wanted[whom] in text or text == "(it printed nothing)"
+    assert time.monotonic() - begun < LIMITS.wall_s
 
 
 def test_a_long_output_is_not_held(how):
@@ -235,24 +240,19 @@ def test_files_outside_are_out_of_reach(walled, tmp_path):
     read = run(walled, f"print(open({str(secret)!r}).read())").text
     assert "xyzzy" not in read and "FileNotFoundError" in read
     new = tmp_path / "new"
-    run(
-        walled,
-        f"import os\nos.makedirs({str(tmp_path)!r}, exist_ok=True)\nopen({str(new)!r}, 'w')",
-    )
+    folders = f"import os\nos.makedirs({str(tmp_path)!r}, exist_ok=True)\n"
+    run(walled, f"{folders}open({str(new)!r}, 'w')")
     assert not new.exists()
-    assert (
-        "left"
-        in run(walled, "open('own', 'w').write('left'); print(open('own').read())").text
-    )
-    seen = run(
-        walled, "import os; print(os.path.exists('/proc'), os.path.exists('/etc/passwd'))"
-    )
-    assert seen.text == "False False"
+    own = "open('own', 'w').write('left')\nprint(open('own').read())"
+    assert run(walled, own).text == "left"
+    etc = run(walled, "import os\nprint(os.listdir('/etc'))").text
+    assert etc == "['ld.so.cache']" or "FileNotFoundError" in etc
+    assert "FileNotFoundError" in run(walled, "import os\nos.listdir('/proc')").text
 
 
 @pytest.mark.parametrize("where", ["os.path.dirname(os.__file__)", "'/usr'", "'/usr/lib'"])
 def test_what_is_shared_is_read_only(walled, where):
-    """Not for a user's lack of rights: nor in a user namespace, where it has all of them."""
+    """Nor in a user namespace, where it has all rights."""
     again = "import ctypes, os\nlibc = ctypes.CDLL(None)\nlibc.unshare(0x10020000)\n"
     again += f"libc.mount(None, {where}.encode(), None, ctypes.c_ulong(0x1020), None)\n"
     for first in ("import os\n", again):
@@ -266,9 +266,11 @@ def test_there_is_no_network(walled):
     """A listener on this machine: reached without walls, and not with them."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        code = f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2)\nprint('in')"
+        code = "import socket\n"
+        code += f"socket.create_connection(('127.0.0.1', {port}), 2)\nprint('in')"
         assert run(python(False), code).text == "in"
-        assert "OSError" in (text := run(walled, code).text) or "refused" in text
+        text = run(walled, code).text
+        assert "OSError" in text or "ConnectionRefusedError" in text
     interfaces = run(walled, "import socket; print(socket.if_nameindex())").text
     assert interfaces == "[(1, 'lo')]"
 

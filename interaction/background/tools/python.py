@@ -109,8 +109,8 @@ class Python:
         output = asyncio.StreamReader()
         with contextlib.ExitStack() as stack:  # it may be cancelled anywhere
             ours, theirs = (
-                stack.enter_context(os.fdopen(end, mode, 0))
-                for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True)
+                stack.enter_context(os.fdopen(fd, mode, 0))
+                for fd, mode in zip(os.pipe(), ("rb", "wb"), strict=True)
             )
             transport, _ = await asyncio.get_running_loop().connect_read_pipe(
                 lambda: asyncio.StreamReaderProtocol(output), ours
