@@ -3,6 +3,14 @@
 from setuptools import find_packages, setup
 
 EXTRAS = {
+    # A background model over HTTP, and its tools.
+    "background": [
+        "httpx2>=2.16",
+        "mcp>=2.3,<3",
+        "msgspec>=0.19",
+        "openai>=3.52",
+        "pint>=0.24",
+    ],
     # To read VoiceAssistant-400K, which comes as parquet.
     "corpora": ["pyarrow>=17"],
     # Tests, linting and type checks, and what the tests execute (the notebooks).
@@ -23,8 +31,6 @@ EXTRAS = {
         "ruff>=0.9",
         "sphn>=0.2",  # the codec that Moshi's clients use
     ],
-    # Background models over HTTP, and tools of MCP servers.
-    "background": ["httpx2>=2.16", "mcp>=2.3,<3", "msgspec>=0.19", "openai>=3.52"],
     "serve": [
         "msgspec>=0.19",
         "prometheus-client>=0.21",
@@ -38,8 +44,7 @@ EXTRAS = {
     "cuda": ["jax[cuda12]>=0.10,<0.12"],
     "interop": ["torch>=2.4", "transformers>=5.17"],
 }
-EXTRAS["dev"] += EXTRAS["serve"]  # the tests serve
-EXTRAS["dev"] += EXTRAS["background"]
+EXTRAS["dev"] += EXTRAS["background"] + EXTRAS["serve"]  # the tests use both
 
 setup(
     name="interaction",

@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 
 from interaction.background import choice
+from interaction.background.backends import Backend
 from interaction.background.choice import FORMS
 from interaction.errors import InputError, run_command
 from interaction.serve.limits import Limits
@@ -60,14 +61,41 @@ def _arguments() -> argparse.Namespace:
         help="seconds that a snapshot can be resumed in (a day)")  # fmt: skip
     add("--record", type=Path, metavar="DIR",
         help="store here sound, words and events of clients that consent")  # fmt: skip
-    add("--background", default="none", metavar="MIND",
-        help=f"what the model delegates goes to: {FORMS} (none: to clients that take it)")
-    add("--tools", type=Path, metavar="FILE",
-        help="tools of MCP servers, for the background: mcp.json")
+    add(
+        "--background",
+        default="none",
+        metavar="MIND",
+        help=f"what the model delegates goes to: {FORMS} (none: to clients that take it)",
+    )
+    add(
+        "--tools",
+        type=Path,
+        metavar="FILE",
+        help="tools of MCP servers, for the background: mcp.json",
+    )
     add("--folder", type=Path, metavar="DIR", help="text files that it may search")
     add("--origin", action="append", default=[],
         help="a page elsewhere that browsers may come from")  # fmt: skip
     return parser.parse_args()
+
+
+def _mind(args: argparse.Namespace) -> Backend | None:
+    """Tries what can be tried before anything that takes long. Raises InputError."""
+    if args.background == "none" and (args.tools or args.folder):
+        raise InputError("--tools and --folder are the background's: name --background")
+    try:
+        mind = choice.backend(args.background)
+        if mind:
+            from interaction.background import toolset  # noqa: F401
+        if args.tools:
+            from interaction.background.tools.mcp_config import read_servers
+
+            read_servers(args.tools)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{error.name} is missing: pip install 'interaction[background]'"
+        ) from None
+    return mind
 
 
 def main() -> int:
@@ -82,17 +110,12 @@ def main() -> int:
             f"{error.name} is missing: pip install 'interaction[serve]'"
         ) from None
     from interaction.package import open_package
-    from interaction.background.tools.mcp_config import read_servers
     from interaction.serve.archive import Archive
     from interaction.serve.backstage import opened
     from interaction.serve.engine import Engine
     from interaction.serve.shelf import Shelf
 
-    mind = choice.backend(args.background)
-    if mind is None and (args.tools or args.folder):
-        raise InputError("--tools and --folder are the background's: name --background")
-    if args.tools:
-        read_servers(args.tools)  # before anything that takes long
+    mind = _mind(args)
     limits = Limits(
         key=key, origins=tuple(args.origin), idle_s=args.idle, grace_s=args.grace,
         connections=4 * args.slots,
@@ -103,7 +126,7 @@ def main() -> int:
     archive = args.record and Archive(args.record)
     serves = app(
         Engine(package, args.slots), limits, args.temperature, args.close, shelf, archive,
-        mind and functools.partial(opened, mind, args.tools, args.folder),
+        functools.partial(opened, mind, args.tools, args.folder) if mind else None,
     )  # fmt: skip
     server = Server(serves, args.host, args.port, args.drain)
     where = f"[{args.host}]" if ":" in args.host else args.host

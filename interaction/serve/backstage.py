@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from interaction.background.backends import Backend
@@ -22,8 +21,6 @@ from interaction.background.protocol import (
     Update,
 )
 from interaction.background.toolbox import Tool, Toolbox, described
-from interaction.background.tools.builtin import builtin
-from interaction.background.tools.mcp import open_servers
 from interaction.background.tools.timer import Timer
 from interaction.grammar import Kind
 from interaction.serve import messages as m
@@ -67,16 +64,12 @@ class Backstage:
 async def opened(
     backend: Backend, servers: Path | None = None, folder: Path | None = None
 ) -> AsyncIterator[Backstage]:
-    """With the tools that are built in and those of MCP servers, which run until the end.
-    folder: to search. Raises InputError."""
-    tools: list[Tool] = builtin(folder, lambda: datetime.now(UTC))
-    async with contextlib.AsyncExitStack() as stack:
-        for held in (backend, *tools):
-            stack.push_async_callback(held.close)
-        if servers:
-            taken = [tool.spec.name for tool in tools]
-            tools += await stack.enter_async_context(open_servers(servers, taken))
+    """With the tools of `open_tools`. Raises InputError."""
+    from interaction.background.toolset import open_tools  # of an extra
+
+    async with open_tools(servers, folder) as tools:
         yield Backstage(backend, tools)
+        await backend.close()
 
 
 def shown(told: Told, t_s: float) -> m.Happened:
