@@ -47,7 +47,7 @@ def tools(tmp_path_factory):
 
 def test_all_are_there_and_their_schemas_are_strict(tools):
     names = [tool.spec.name for tool in tools]
-    assert names == ["calculator", "clock", "timer", "units", "python", "chart", "folder"]
+    assert names == ["calculator", "clock", "units", "python", "chart", "folder"]
     assert len(builtin(None, lambda: NOON)) == len(names) - 1
     for tool in tools:
         jsonschema.Draft202012Validator.check_schema(tool.spec.parameters)
