@@ -234,10 +234,14 @@ def test_servers_with_the_same_tools(opened, http):
     asyncio.run(story())
 
 
-@given(
-    st.lists(st.tuples(st.text("ab_. ", max_size=70), st.text("ab_.", max_size=70))),
-    st.lists(st.text("ab_", max_size=4)),
+LONG = st.builds(
+    lambda text, n: text + "x" * n,
+    st.text("ab_. ", max_size=3),
+    st.sampled_from([0, 60, 62, 64, 99]),
 )
+
+
+@given(st.lists(st.tuples(LONG, LONG), max_size=12), st.lists(st.text("ab_", max_size=4)))
 def test_names_are_distinct_and_such_as_models_are_told(tools, taken):
     tools = [(server, f"t{tool}") for server, tool in tools]
     names = distinct(tools, taken)
