@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from mcp.server.mcpserver import Image, MCPServer
+from mcp.server.mcpserver import Context, Image, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 
@@ -28,8 +28,10 @@ def pid() -> str:
 
 
 @server.tool(annotations=READS, structured_output=False)
-def big(megabytes: int) -> str:
-    """A long text."""
+async def big(megabytes: int, ctx: Context) -> str:
+    """A long text. What is told before it makes the answer over HTTP a stream."""
+    here = ctx.request_id
+    await ctx.session.send_progress_notification("big", 0.5, related_request_id=here)
     return "x" * (megabytes << 20)
 
 
