@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 import jsonschema
+import referencing.exceptions
 
 from interaction.background.protocol import Artifact, ToolFinished, ToolSpec, ToolStarted
 from interaction.errors import InputError
@@ -91,11 +92,7 @@ class Toolbox:
         if tool is None:
             known = ", ".join(self._tools) or "none"
             raise InputError(f"there is no tool {name}; there is: {known}")
-        try:
-            jsonschema.validate(arguments, tool.spec.parameters)
-        except jsonschema.ValidationError as error:
-            at = "".join(f".{part}" for part in error.absolute_path)
-            raise InputError(f"arguments{at}: {error.message}") from None
+        _check(arguments, tool.spec.parameters)
         if tool.spec.confirm and not await confirm(tool.spec, arguments):
             raise InputError("the user has not agreed to it")
         async with asyncio.timeout(self._longest_s):
@@ -103,6 +100,19 @@ class Toolbox:
 
     async def close(self) -> None:
         await asyncio.gather(*(tool.close() for tool in self._tools.values()))
+
+
+def _check(arguments: Any, schema: dict[str, Any]) -> None:
+    """Raises InputError. The schema may be a stranger's: nothing that it points to is
+    fetched."""
+    kind = jsonschema.validators.validator_for(schema)
+    try:
+        kind(schema, registry=referencing.Registry()).validate(arguments)
+    except jsonschema.ValidationError as error:
+        at = "".join(f".{part}" for part in error.absolute_path)
+        raise InputError(f"arguments{at}: {error.message}") from None
+    except referencing.exceptions.Unresolvable as error:
+        raise InputError(f"the tool's own schema points elsewhere: {error}") from None
 
 
 def described(arguments: dict[str, Any]) -> str:

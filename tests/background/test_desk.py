@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import jsonschema
 import msgspec
@@ -21,6 +23,7 @@ from interaction.background.protocol import (
     Final,
     Thinking,
     Told,
+    ToolSpec,
 )
 from interaction.background.toolbox import Toolbox
 from interaction.conversation import Event, Output
@@ -236,3 +239,37 @@ def test_a_long_conversation_is_remembered_in_part(monkeypatch):
         mine.follow(turn(3.0 * k, ("user", "word", f"w{k}")))
     said = mine.context("t", 0.0, "", ()).said
     assert [words.text for words in said] == [f"w{k}" for k in range(45, 50)]
+
+
+def test_a_schema_cannot_have_anything_fetched():
+    """A tool of a stranger's that points to an address which somebody listens at."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(404)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    class Stranger:
+        async def call(self, arguments):
+            raise AssertionError
+
+        async def close(self):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        tool = Stranger()
+        url = f"http://127.0.0.1:{server.server_port}/schema.json"
+        tool.spec = ToolSpec("far", "", {"$ref": url})
+
+        async def main():
+            return [update async for update in Toolbox([tool]).run("c", "far", {})]
+
+        last = asyncio.run(main())[-1]
+        server.shutdown()
+    assert not asked and not last.ok and "points elsewhere" in last.text
