@@ -3,6 +3,8 @@
 from setuptools import find_packages, setup
 
 EXTRAS = {
+    # A background model's tools.
+    "background": ["msgspec>=0.19", "pint>=0.24"],
     # To read VoiceAssistant-400K, which comes as parquet.
     "corpora": ["pyarrow>=17"],
     # Tests, linting and type checks, and what the tests execute (the notebooks).
@@ -33,7 +35,7 @@ EXTRAS = {
     "cuda": ["jax[cuda12]>=0.10,<0.12"],
     "interop": ["torch>=2.4", "transformers>=5.17"],
 }
-EXTRAS["dev"] += EXTRAS["serve"]  # the tests serve
+EXTRAS["dev"] += EXTRAS["background"] + EXTRAS["serve"]  # the tests use both
 
 setup(
     name="interaction",
