@@ -111,7 +111,8 @@ def test_what_is_printed_comes_back(how):
     assert both.ok and both.text == "a\nü\n(exit code 3)"
     failed = run(tool, "def f():\n    return 1 / 0\nf()")
     assert "ZeroDivisionError" in failed.text and "(exit code 1)" in failed.text
-    assert run(tool, "print(input())").text.startswith("Traceback")  # nobody types
+    assert "EOFError" in run(tool, "print(input())").text  # nobody types
+    assert "Bad file descriptor" in run(tool, "import os; os.write(0, b'x')").text
 
 
 def test_text_that_is_no_program_is_refused(how):
@@ -123,7 +124,7 @@ def test_text_that_is_no_program_is_refused(how):
 
 def test_an_endless_loop_ends(how):
     begun = time.monotonic()
-    text = run(python(how, wall_s=1.0), "print('on', flush=True)\nwhile True: pass").text
+    text = run(python(how, wall_s=1.0), "print('on')\nwhile True: pass").text
     assert text == "on\n(stopped after 1 s)"
     assert time.monotonic() - begun < SLOW_S
 

@@ -165,9 +165,9 @@ def whole(number: Number) -> int:
 
 def factorial(number: Number) -> int:
     n = whole(number)
-    if n > BITS:  # log2(n!) > n, from 4 on
+    if n > BITS:  # n! >= 2**n, from 4 on
         raise InputError(HUGE)
-    return _product(range(2, n + 1)) if n >= 0 else math.factorial(n)
+    return math.factorial(n)
 
 
 def comb(of: Number, taken: Number) -> int:
@@ -180,18 +180,10 @@ def comb(of: Number, taken: Number) -> int:
 
 def perm(of: Number, taken: Number) -> int:
     n, k = whole(of), whole(taken)
-    if n < 0 or k < 0:
-        return math.perm(n, k)
-    return _product(range(max(n - min(k, BITS) + 1, 0), n + 1)) if k <= n else 0
-
-
-def _product(numbers: range) -> int:
-    """Stops at the first that is too large."""
-    product = 1
-    for number in numbers:
-        product *= number
-        bounded(product)
-    return product
+    # perm(n, k) >= (n - k)**k, and >= k!
+    if k <= n and k * max((n - k).bit_length() - 1, 1) > BITS:
+        raise InputError(HUGE)
+    return math.perm(n, k)
 
 
 def lcm(*numbers: Number) -> Number:
