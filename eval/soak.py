@@ -112,7 +112,8 @@ def plot(hours: list[dict[str, Any]], path: Path) -> None:
     axes[2].plot(at, [100 * hour["right"] / hour["asked"] for hour in hours], ".-")
     labels = ("turn (ms)", "memory (MB)", "questions answered rightly (%)")
     for axis, label in zip(axes, labels, strict=True):
-        axis.set(xlabel="stream time (h)", ylabel=label, ylim=(0, None))
+        top = 1.1 * axis.dataLim.y1
+        axis.set(xlabel="stream time (h)", ylabel=label, ylim=(0, top))
         axis.grid(alpha=0.3)
     figure.savefig(path)
     plt.close(figure)
