@@ -34,7 +34,7 @@ from interaction.serve.client import Client, Refused
 from interaction.serve.network import Network
 
 TURN_S = 0.2
-PHASE_S = 0.1  # after a reply, and so before the server's next tick
+PHASE_S = 0.03  # after a reply: a busy server takes long over its ticks, and the next is near
 DROPPED = "interaction_input_dropped_total"  # turns, by the server
 WHY = ("late", "early", "again")
 
