@@ -34,7 +34,7 @@ from interaction.serve.client import Client, Refused
 from interaction.serve.network import Network
 
 TURN_S = 0.2
-PHASE_S = 0.03  # after a reply: a busy server takes long over its ticks, and the next is near
+PHASE_S = 0.03  # after a reply: the next tick is near when ticks are long
 DROPPED = "interaction_input_dropped_total"  # turns, by the server
 WHY = ("late", "early", "again")
 
