@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from interaction.background.backends import Backend
 from interaction.errors import InputError
+
+if TYPE_CHECKING:  # the command line is read where no extra is installed, too
+    from interaction.background.backends import Backend
 
 FORMS = "none, scripted:FILE, or openai:MODEL or openai:MODEL@URL"
 

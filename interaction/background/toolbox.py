@@ -51,7 +51,7 @@ def cut(text: str) -> str:
 
 
 class Toolbox:
-    """The tools of one server, shared by its tasks."""
+    """The tools that a conversation's tasks may call."""
 
     def __init__(self, tools: Iterable[Tool] = (), longest_s: float = LONGEST_S) -> None:
         self._tools: dict[str, Tool] = {}

@@ -77,7 +77,6 @@ def _recalled(
 def _tell(errand: Errand, take: Take, arrives: int, free: int) -> None:
     """What comes back is read, and said once the floor is free."""
     back = errand.result or FAILED
-    t = arrives / SAMPLE_RATE
     words = tuple(Word(word, 0.0, 0.0) for word in back)
     take.sounds.append(Sound("tool", arrives, np.zeros(0, np.float32), words))
     read = arrives + int(_READ_S * (1 + len(back)) * SAMPLE_RATE)
@@ -90,7 +89,7 @@ def _tell(errand: Errand, take: Take, arrives: int, free: int) -> None:
     take.exchanges.append(
         Exchange(
             "result",
-            max(t, since),
+            since,
             since,
             " ".join(says),
             told.start / SAMPLE_RATE,

@@ -20,12 +20,15 @@ import functools
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from interaction.background import choice
-from interaction.background.backends import Backend
 from interaction.background.choice import FORMS
 from interaction.errors import InputError, run_command
 from interaction.serve.limits import Limits
+
+if TYPE_CHECKING:
+    from interaction.background.backends import Backend
 
 KEY = "INTERACTION_KEY"
 

@@ -68,8 +68,10 @@ async def opened(
     from interaction.background.toolset import open_tools  # of an extra
 
     async with open_tools(servers, folder) as tools:
-        yield Backstage(backend, tools)
-        await backend.close()
+        try:
+            yield Backstage(backend, tools)
+        finally:
+            await backend.close()
 
 
 def shown(told: Told, t_s: float) -> m.Happened:
