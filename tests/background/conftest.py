@@ -84,6 +84,17 @@ def gather(tools):
     return gathered
 
 
+def until_it_answers(process: subprocess.Popen, port: int) -> None:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.05)
+
+
 class Process:
     """A server in a process of its own, on a free port, once it answers."""
 
@@ -96,14 +107,7 @@ class Process:
         self.process = subprocess.Popen(
             [sys.executable, *filled], stdout=quiet, stderr=quiet
         )
-        end = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-                return
-            except OSError:
-                assert self.process.poll() is None and time.monotonic() < end
-                time.sleep(0.05)
+        until_it_answers(self.process, self.port)
 
     def ask(self, path: str, body: Any = None) -> Any:
         """GET, or POST where there is a body."""

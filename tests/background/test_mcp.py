@@ -25,6 +25,7 @@ from interaction.background.toolbox import MOST, Toolbox
 from interaction.background.tools import mcp_connection
 from interaction.background.tools.mcp import NAME, distinct, open_servers, told
 from interaction.errors import InputError
+from tests.background.conftest import until_it_answers
 
 ODD = str(Path(__file__).with_name("mcp_server.py"))
 STDIO = {"command": sys.executable, "args": [ODD]}
@@ -75,14 +76,7 @@ class Http:
     def start(self) -> None:
         command = [sys.executable, ODD, str(self.port)]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-                return
-            except OSError:
-                assert self.process.poll() is None and time.monotonic() < end
-                time.sleep(0.05)
+        until_it_answers(self.process, self.port)
 
     def kill(self) -> None:
         self.process.kill()
