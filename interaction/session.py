@@ -70,9 +70,13 @@ class Session:
         ordered = [sorted(events, key=lambda e: e.t_s) for events in self._events]
         return ordered[0] if self.slots == 1 else ordered
 
-    def reset(self) -> None:
-        """Forget the conversation; the next one is as if newly opened."""
-        self._device.begin(np.ones(self.slots, bool), self._seeds)
+    def reset(self, seeds: Sequence[int] | None = None) -> None:
+        """Forget the conversation; the next one is as if newly opened. seeds: of each
+        slot, in place of seed, seed + 1, ..."""
+        if seeds is not None and len(seeds) != self.slots:
+            raise InputError(f"reset: {len(seeds)} seeds for {self.slots} slots")
+        begun = self._seeds if seeds is None else np.array(seeds)
+        self._device.begin(np.ones(self.slots, bool), begun)
         text = self._device.text
         self._talks = [Conversation(self.config, text) for _ in range(self.slots)]
         self._events: list[list[Event]] = [[] for _ in range(self.slots)]

@@ -1,0 +1,1 @@
+"""Systems under test: an agent a module, with `open(arguments)`."""

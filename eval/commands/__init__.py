@@ -1,0 +1,1 @@
+"""`python -m eval COMMAND`: a command a module, with `add(parser)` and `main(args)`."""

@@ -1,0 +1,36 @@
+"""Tasks that there are, agents, and what words, speech and ratings can come from."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+
+from rich.console import Console
+from rich.table import Table
+
+from eval import task
+
+KINDS = ("agents", "words", "vad", "judges")
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def main(args: argparse.Namespace) -> int:
+    console, table = Console(), Table("task", "truth", "headline", "about", box=None)
+    for name in task.names():
+        found = task.load(name)
+        truth = "by construction" if found.synthetic else "public data"
+        table.add_row(name, truth, next(iter(found.metrics)), found.about)
+    console.print(table)
+    for kind in KINDS:
+        package = importlib.import_module(f"eval.{kind}")
+        table = Table(kind, "", box=None)
+        for found in pkgutil.iter_modules(package.__path__):
+            module = importlib.import_module(f"eval.{kind}.{found.name}")
+            table.add_row(found.name, (module.__doc__ or "").strip().splitlines()[0])
+        console.print()
+        console.print(table)
+    return 0

@@ -1,0 +1,1 @@
+"""Published metrics as functions, one benchmark a module."""

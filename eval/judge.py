@@ -1,0 +1,40 @@
+"""The face of what rates answers that no formula can.
+
+A judge is a module of `eval.judges` with `open(rest)`: `--judge=NAME:REST`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Protocol
+
+from interaction.errors import InputError
+
+
+class Judge(Protocol):
+    """name: for provenance; failures: replies so far that were none, or that a task could
+    not read (`misread`)."""
+
+    name: str
+    failures: int
+
+    def ask(
+        self, prompt: str, system: str = "", temperature: float = 0.0, n: int = 1,
+        seed: int | None = None,
+    ) -> list[str] | None:  # fmt: skip
+        """n replies; None where there is no judge, or it gave none."""
+
+    def misread(self) -> None:
+        """Counts a reply that had no rating in it."""
+
+
+def judge(name: str = "none") -> Judge:
+    """Raises InputError for a name that is not there."""
+    import eval.judges
+
+    module, _, rest = name.partition(":")
+    known = sorted(m.name for m in pkgutil.iter_modules(eval.judges.__path__))
+    if module not in known:
+        raise InputError(f"--judge: no {name!r}; there are {', '.join(known)}")
+    return importlib.import_module(f"eval.judges.{module}").open(rest)

@@ -1,0 +1,1 @@
+"""What rates answers that no formula can: a judge a module."""

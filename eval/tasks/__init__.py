@@ -1,0 +1,1 @@
+"""Benchmarks: a task a module, with `TASK`."""

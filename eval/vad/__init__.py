@@ -1,0 +1,1 @@
+"""Where speech is in a wave: a detector a module."""

@@ -1,0 +1,1 @@
+"""Which words a system said when: a way to know a module."""
