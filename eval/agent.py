@@ -8,7 +8,7 @@ conversation at a time writes a `Talk` and lifts it with `Each`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,7 +46,7 @@ class Said:
     cleared: what was said before is cut off here, if it had not ended; compute_ms: what
     the turn took, None where that is not known."""
 
-    audio: np.ndarray = SILENCE
+    audio: np.ndarray = field(default_factory=lambda: SILENCE)
     text: str = ""
     calls: tuple[tuple[str, dict[str, Any]], ...] = ()
     cleared: bool = False

@@ -121,8 +121,13 @@ def _choose(
     """Next token under the grammar: the likeliest at temperature 0. -> (token, logp)."""
     logits = model.allowed_logits(params, cfg, c.hidden, c.phase, c.texts)
     logp = log_softmax(ops.of(cfg), logits)
-    noise = jax.vmap(lambda k: jax.random.gumbel(k, logits.shape[1:]))(key)
-    token = (logits + temperature_B[:, None] * noise).argmax(-1).astype(jnp.int32)
+
+    def noisy() -> jax.Array:
+        noise = jax.vmap(lambda k: jax.random.gumbel(k, logits.shape[1:]))(key)
+        return logits + temperature_B[:, None] * noise
+
+    drawn = jax.lax.cond((temperature_B > 0).any(), noisy, lambda: logits)
+    token = drawn.argmax(-1).astype(jnp.int32)
     return token, jnp.take_along_axis(logp, token[:, None], axis=-1)[:, 0]
 
 
@@ -138,13 +143,19 @@ def _substep(
     at = cfg.controls_at
     step_keys = jax.vmap(lambda k: jax.random.fold_in(k, c.i))(keys)
     speaks = c.audio_left > 0
-    token, logp = _choose(params, cfg, c, step_keys, temperature_B)
+    live = ~c.done
+    token, logp = jax.lax.cond(
+        (live & ~speaks).any(),
+        lambda: _choose(params, cfg, c, step_keys, temperature_B),
+        lambda: (jnp.zeros(B, jnp.int32), jnp.zeros(B, jnp.float32)),
+    )
 
-    noise = jax.vmap(lambda k: jax.random.normal(k, (PATCH_DIM,)))(step_keys)
+    def draw() -> jax.Array:
+        noise = jax.vmap(lambda k: jax.random.normal(k, (PATCH_DIM,)))(step_keys)
+        return flow.sample(params["flow"], cfg, c.hidden, c.previous, noise)
+
     patch = jax.lax.cond(
-        (speaks & ~c.done).any(),
-        lambda: flow.sample(params["flow"], cfg, c.hidden, c.previous, noise),
-        lambda: jnp.zeros((B, PATCH_DIM), jnp.float32),
+        (live & speaks).any(), draw, lambda: jnp.zeros((B, PATCH_DIM), jnp.float32)
     )
     is_text = ~speaks & (token < at)
     kind = jnp.where(is_text, Kind.TEXT, token - at)
@@ -152,7 +163,6 @@ def _substep(
     token = jnp.where(speaks, at + Kind.AUDIO_OUT, token)
     logp = jnp.where(speaks, 0.0, logp)
 
-    live = ~c.done
     block = Block(
         kind[:, None],
         token[:, None],
@@ -208,18 +218,10 @@ def _voice(
     starts = spoke & (~state.speaking | cleared)
     wave = select(starts, waveform.empty_state(B), state.wave)
 
-    def speak() -> tuple[waveform.State, jax.Array]:
-        mel = flow.unstandardise(params["flow"], patches)
-        mel = mel.reshape(B, AUDIO_PER_TURN, PATCH_FRAMES, MELS)
-
-        def one(w: waveform.State, m: jax.Array) -> tuple[waveform.State, jax.Array]:
-            return waveform.decode_patch(wave_params, w, m)
-
-        after, audio = jax.lax.scan(one, wave, jnp.moveaxis(mel, 1, 0))
-        return after, jnp.moveaxis(audio, 0, 1).reshape(B, -1)
-
-    silence = jnp.zeros((B, AUDIO_PER_TURN * HOP), jnp.float32)
-    after, audio = jax.lax.cond(spoke.any(), speak, lambda: (wave, silence))
+    mel = flow.unstandardise(params["flow"], patches)
+    mel = mel.reshape(B, AUDIO_PER_TURN, PATCH_FRAMES, MELS)
+    after, audio = waveform.decode_patches(wave_params, wave, mel, spoke)
+    silence = jnp.zeros_like(audio)
     drained, tail = waveform.drain(state.wave)
     tail = silence.at[:, :HOP].set(tail)
     ends = state.speaking & ~spoke

@@ -1,4 +1,4 @@
-"""Tasks that there are, agents, and what words, speech and ratings can come from."""
+"""Name the tasks and agents, and what words, speech and ratings can come from."""
 
 from __future__ import annotations
 

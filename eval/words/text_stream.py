@@ -20,7 +20,7 @@ def words(record: Record, segments: list[tuple[float, float]]) -> list[Span]:
         each = TURN_S / max(len(pieces), 1)
         written += [(t + i * each, piece) for i, piece in enumerate(pieces)]
         open_ = bool(written) and not text[-1].isspace()
-    ends = [t for t, _ in written[1:]] + [record.seconds]
+    ends = [*(t for t, _ in written[1:]), record.seconds][: len(written)]
     spans = []
     for (t, text), end in zip(written, ends, strict=True):
         heard = [(a, b) for a, b in segments if a < end and b > t]

@@ -193,7 +193,7 @@ def stream(params: Params, state: State, mel_TM: jax.Array) -> tuple:
     """One stream (a `State` without the slot axis), any number of frames.
 
     -> (state, wave f32[200 T], pitch f32[T] in Hz, logit of voicing f32[T]).
-    The one implementation: `decode_patch` maps it over slots, training vmaps it.
+    The one implementation: `decode_patches` maps it over slots, training vmaps it.
     """
     n = mel_TM.shape[0]
     mel_TM = jnp.clip(mel_TM, MEL_MIN, LOG_MAX)
@@ -243,16 +243,28 @@ def stream(params: Params, state: State, mel_TM: jax.Array) -> tuple:
     return state, final.reshape(n * MEL_HOP), pitch_T, voicing_T
 
 
-def decode_patch(params: Params, state: State, mel_B4M: jax.Array) -> tuple:
-    """50 ms of every slot: `State`, f32[B, 4, 80] -> (`State`, wave f32[B, 800]).
+def decode_patches(
+    params: Params, state: State, mel_BP4M: jax.Array, wanted_B: jax.Array
+) -> tuple:
+    """P patches of 50 ms of the slots that are wanted; others get zeros and stay as they
+    are. `State`, f32[B, P, 4, 80] -> (`State`, wave f32[B, 800 P]).
 
-    Slots are mapped one by one, so a slot's bits do not depend on how many there are.
+    Slots are mapped one by one: a slot's bits do not depend on how many there are, and
+    those that are silent cost nothing.
     """
+    samples = mel_BP4M.shape[1] * PATCH_SAMPLES
 
     def slot(xs: tuple) -> tuple:
-        return stream(params, *xs)[:2]
+        before, mel_P4M, wanted = xs
 
-    return lax.map(slot, (state, mel_B4M))
+        def speak() -> tuple:
+            one = lambda state, mel: stream(params, state, mel)[:2]  # noqa: E731
+            after, wave = lax.scan(one, before, mel_P4M)
+            return after, wave.reshape(samples)
+
+        return lax.cond(wanted, speak, lambda: (before, jnp.zeros(samples, jnp.float32)))
+
+    return lax.map(slot, (state, mel_BP4M, wanted_B))
 
 
 def drain(state: State) -> tuple[State, jax.Array]:
@@ -262,15 +274,14 @@ def drain(state: State) -> tuple[State, jax.Array]:
     return empty_state(len(tail)), wave
 
 
-_decode_patch = jax.jit(decode_patch)
+_decode = jax.jit(decode_patches)
+_ONE = np.ones(1, bool)
 
 
 @jax.jit
 def _scan(params: Params, patches_P4M: jax.Array) -> jax.Array:
-    def step(state: State, mel_4M: jax.Array) -> tuple:
-        return decode_patch(params, state, mel_4M[None])
-
-    return lax.scan(step, empty_state(1), patches_P4M)[1].reshape(-1)
+    every = patches_P4M[None]
+    return decode_patches(params, empty_state(1), every, jnp.asarray(_ONE))[1][0]
 
 
 def decode(params: Params, mel: np.ndarray | jax.Array) -> np.ndarray:
@@ -302,9 +313,9 @@ class WaveDecoder:
         self._pending = np.concatenate([self._pending, _checked(mel)])
         waves = [np.zeros(0, np.float32)]
         while len(self._pending) >= PATCH_FRAMES:
-            patch = self._pending[None, :PATCH_FRAMES]
+            patch = self._pending[None, None, :PATCH_FRAMES]
             self._pending = self._pending[PATCH_FRAMES:]
-            self._state, wave = _decode_patch(self._params, self._state, patch)
+            self._state, wave = _decode(self._params, self._state, patch, _ONE)
             waves.append(np.asarray(wave[0]))
         return np.concatenate(waves)
 

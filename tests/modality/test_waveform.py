@@ -79,20 +79,32 @@ def test_flush_ends_the_stream_and_forgets_it() -> None:
 
 
 def test_slots_are_independent() -> None:
-    step = waveform._decode_patch
-    patches = mel().reshape(-1, 1, 4, 80)
+    step = jax.jit(waveform.decode_patches)
+    patches, every = mel().reshape(-1, 1, 4, 80), np.ones(3, bool)
     orders = np.stack([np.roll(np.arange(9), k) for k in range(3)], 1)
     state = waveform.empty_state(3)
     together = []
     for order in orders:
-        state, wave = step(params(), state, patches[order, 0])
+        state, wave = step(params(), state, patches[order], every)
         together.append(np.asarray(wave))
     assert not (together[-1][0] == together[-1][1]).all()
     for slot in range(3):
         alone = waveform.empty_state(1)
         for order, waves in zip(orders, together, strict=True):
-            alone, wave = step(params(), alone, patches[order[slot]])
+            alone, wave = step(params(), alone, patches[order[slot]][None], every[:1])
             assert (np.asarray(wave[0]) == waves[slot]).all()
+
+
+def test_slots_that_are_not_wanted_stay_as_they_are() -> None:
+    step, patches = jax.jit(waveform.decode_patches), mel().reshape(1, -1, 4, 80)
+    begun, _ = step(params(), waveform.empty_state(1), patches[:, :2], np.ones(1, bool))
+    two = jax.tree.map(lambda x: np.repeat(x, 2, 0), begun)
+    wanted = np.array([False, True])
+    after, wave = step(params(), two, np.repeat(patches[:, 2:4], 2, 0), wanted)
+    alone, heard = step(params(), begun, patches[:, 2:4], np.ones(1, bool))
+    assert (wave[0] == 0).all() and (wave[1] == heard[0]).all()
+    for now, idle, moved in zip(*map(jax.tree.leaves, (after, begun, alone)), strict=True):
+        assert (now[0] == idle[0]).all() and (now[1] == moved[0]).all()
 
 
 @pytest.mark.parametrize("frame", [1, 6, 19, 35])
