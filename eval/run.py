@@ -50,9 +50,7 @@ def _heard(sample: Sample, k: int, results: tuple[Result, ...]) -> Heard:
     return Heard(sample.audio[cut], frames[0] if frames else None, results=results)
 
 
-def _live(
-    talks: Talks, samples: Sequence[Sample], clock: Clock, tick: Callable[[], None]
-) -> list[Log]:
+def _live(talks: Talks, samples: Sequence[Sample], clock: Clock) -> list[Log]:
     logs, tools = [Log(s) for s in samples], [_Tools(s) for s in samples]
     began = time.monotonic()
     for k in range(max(sample.turns for sample in samples)):
@@ -68,7 +66,6 @@ def _live(
         for log, tool, out in zip(logs, tools, said, strict=True):
             if k < log.sample.turns:
                 _log(log, tool, out, t + TURN_S, behind if clock == "realtime" else None)
-        tick()
     return logs
 
 
@@ -80,21 +77,19 @@ def _log(log: Log, tools: _Tools, out: Said, t: float, behind: float | None) -> 
         tools.call(Call(round(t, 3), name, arguments))
 
 
-def _attempt(
-    agent: Agent, samples: Sequence[Sample], clock: Clock, tick: Callable[[], None]
-) -> list[Log | Fault]:
+def _attempt(agent: Agent, samples: Sequence[Sample], clock: Clock) -> list[Log | Fault]:
     """Samples side by side; where that fails, one by one, so that one sample's failure is
     its own."""
     try:
         talks = agent.open(samples)
         try:
-            return list(_live(talks, samples, clock, tick))
+            return list(_live(talks, samples, clock))
         finally:
             talks.close()
     except Exception as error:
         if len(samples) == 1:
             return [Fault(samples[0].id, f"{type(error).__name__}: {error}")]
-        return [r for s in samples for r in _attempt(agent, [s], clock, tick)]
+        return [r for s in samples for r in _attempt(agent, [s], clock)]
 
 
 def run(
@@ -102,27 +97,26 @@ def run(
     samples: Iterator[Sample | Fault],
     folder: Path,
     clock: Clock,
-    tick: Callable[[], None] = lambda: None,
-    done: Callable[[int], None] = lambda n: None,
+    done: Callable[[], object] = lambda: None,
 ) -> None:
-    """Every sample that `folder` does not hold yet. tick: after every turn; done: with the
-    number of samples stored or found there."""
+    """Every sample that `folder` does not hold yet. done: after each that is stored, or
+    found there."""
     folder.mkdir(parents=True, exist_ok=True)
     wanted = (s for s in samples if not _there(folder, s.id, done))
     while batch := list(itertools.islice(wanted, agent.slots)):
         good = [s for s in batch if isinstance(s, Sample)]
         results: list[Log | Fault] = [s for s in batch if isinstance(s, Fault)]
-        results += _attempt(agent, good, clock, tick) if good else []
+        results += _attempt(agent, good, clock) if good else []
         for result in results:
             if isinstance(result, Fault):
                 keep_fault(folder / result.id, result)
             else:
                 result.keep(folder / result.sample.id)
-            done(1)
+            done()
 
 
-def _there(folder: Path, id_: str, done: Callable[[int], None]) -> bool:
+def _there(folder: Path, id_: str, done: Callable[[], object]) -> bool:
     there = (folder / id_).is_dir()
     if there:
-        done(1)
+        done()
     return there

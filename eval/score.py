@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.progress import track
 
 from eval import record
 from eval.ears import Ears, Unheard
@@ -64,14 +65,14 @@ def _having(column: str, rows: Sequence[Row]) -> list[Row]:
 def score(
     run: Path, name: str, task: Task, ears: Ears, judge: Judge,
     about: Mapping[str, Any], expected: int,
-    tick: Callable[[], None] = lambda: None,
 ) -> Scored:  # fmt: skip
     """about: what the run says of itself (agent, clock, seed, git); expected: samples that
     the task has, of which those not run count as skipped."""
     rows: dict[str, Row] = {}
     faults: dict[str, str] = {}
     records = []
-    for place in record.stored(run, name):
+    places = list(record.stored(run, name))
+    for place in track(places, f"scoring {name}", transient=True):
         found = record.load(place)
         if isinstance(found, Fault):
             faults[found.id] = found.why
@@ -81,7 +82,6 @@ def score(
                 rows[found.id] = task.measure(found, ears, judge)
             except Unheard as error:
                 faults[found.id] = str(error)
-        tick()
     shared = dict(about) | {
         "n_failed": len(faults),
         "n_skipped": max(expected - len(rows) - len(faults), 0),

@@ -28,9 +28,9 @@ def main(args: argparse.Namespace) -> int:
     for kind in KINDS:
         package = importlib.import_module(f"eval.{kind}")
         table = Table(kind, "", box=None)
-        for found in pkgutil.iter_modules(package.__path__):
-            module = importlib.import_module(f"eval.{kind}.{found.name}")
-            table.add_row(found.name, (module.__doc__ or "").strip().splitlines()[0])
+        for each in pkgutil.iter_modules(package.__path__):
+            module = importlib.import_module(f"eval.{kind}.{each.name}")
+            table.add_row(each.name, (module.__doc__ or "").strip().splitlines()[0])
         console.print()
         console.print(table)
     return 0

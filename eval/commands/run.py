@@ -11,6 +11,7 @@ A run that was broken off goes on where it stopped: give the same command again.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import itertools
 import json
@@ -117,7 +118,7 @@ def main(args: argparse.Namespace) -> int:
             line = bar.add_task(name, total=len(every))
             run.run(
                 agent, iter(every), args.output_path / name, args.clock,
-                done=lambda n, line=line: bar.advance(line, n),
+                done=functools.partial(bar.advance, line),
             )  # fmt: skip
     score.write(args.output_path, list(tasks), means)
     return 0

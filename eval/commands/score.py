@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from eval import score, task
@@ -64,10 +63,7 @@ def write(place: Path, names: Sequence[str], using: Means) -> None:
     for name in names:
         found = task.load(name)
         total = about["tasks"][name]["samples"]
-        steps = iter(track(range(total), f"scoring {name}", transient=True))
-        done = score.score(
-            place, name, found, *using, of, total, lambda steps=steps: next(steps, None)
-        )
+        done = score.score(place, name, found, *using, of, total)
         results[name] = done.figures
         lines = [{"id": i} | dict(row) for i, row in done.rows.items()]
         lines += [{"id": i, "failed": why} for i, why in done.faults.items()]

@@ -14,11 +14,13 @@ from eval.ears import Ears
 from eval.formulas.full_duplex_bench import latency, took_turn
 from eval.judge import Judge
 from eval.record import Record
-from eval.sample import TURN_S, Act, Fault, Sample, Span
+from eval.sample import TURN_S, Act, Fault, Sample, Span, whole_turns
 from eval.task import Asked, Metric, Published, Row
 from interaction.data import world
+from interaction.modality.audio import TURN_SAMPLES
 
 TURNS = 40
+ROOM_S = 3.0  # for an answer, behind where it should begin
 MIX = {"echo": 1.0, "arithmetic": 1.0}
 EARLY_S = 0.1  # a first word this little before the measured end is an answer
 
@@ -46,14 +48,15 @@ class TurnTaking(Published):
             if not d.exchanges:
                 continue
             e = d.exchanges[0]
+            assert e.onset is not None and e.answer is not None  # these are all answered
             # Nothing but this question: what comes after would be answered too.
-            cut = round((e.onset + 3.0) / TURN_S)
-            ends = [x.utterance_t0 for x in d.exchanges[1:2]] or [TURNS * TURN_S]
-            turns = min(cut, int(ends[0] / TURN_S))
+            end = d.exchanges[1].utterance_t0 if len(d.exchanges) > 1 else TURNS * TURN_S
+            alone = d.user[: int(end / TURN_S) * TURN_SAMPLES]
+            alone = alone[: round((e.onset + ROOM_S) / TURN_S) * TURN_SAMPLES]
             said = next(u for u in d.utterances if u.lane == "user")
             yield Sample(
                 id=f"turn-{made:04}",
-                audio=d.user[: turns * 3200],
+                audio=whole_turns(alone, e.onset + ROOM_S),
                 user=(Span(said.text, said.t0, e.question_end),),
                 truth={"end": e.question_end, "answer": e.answer},
                 ideal=(Act(e.onset, e.answer),),

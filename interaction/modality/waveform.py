@@ -258,7 +258,9 @@ def decode_patches(
         before, mel_P4M, wanted = xs
 
         def speak() -> tuple:
-            one = lambda state, mel: stream(params, state, mel)[:2]  # noqa: E731
+            def one(state: State, mel_4M: jax.Array) -> tuple[State, jax.Array]:
+                return stream(params, state, mel_4M)[:2]
+
             after, wave = lax.scan(one, before, mel_P4M)
             return after, wave.reshape(samples)
 
