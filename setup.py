@@ -44,7 +44,7 @@ EXTRAS = {
     "cuda": ["jax[cuda12]>=0.10,<0.12"],
     "interop": ["torch>=2.4", "transformers>=5.17"],
 }
-EXTRAS["dev"] += EXTRAS["background"] + EXTRAS["serve"]  # the tests use both
+EXTRAS["dev"] += EXTRAS["background"] + EXTRAS["eval"] + EXTRAS["serve"]  # tested
 
 setup(
     name="interaction",
