@@ -42,7 +42,7 @@ WHY = ("late", "early", "again")
 @dataclass
 class Speaker:
     """What one person met. reply_ms: from sending a turn to its reply; gap_ms: between
-    replies."""
+    replies; compute_ms: of every tick, as the server says."""
 
     replies: int = 0
     lost: int = 0  # turns, and those that came twice, by the network's doing
@@ -51,6 +51,7 @@ class Speaker:
     refused: str | None = None
     reply_ms: list[float] = field(default_factory=list)
     gap_ms: list[float] = field(default_factory=list)
+    compute_ms: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ async def speak(at: Setting, person: int, told: Speaker) -> None:
                     told.gap_ms.append(1e3 * (now - last))
                 last = now
                 told.replies += 1
+                told.compute_ms.append(reply.message.compute_ms)
                 told.unheard_ms += reply.message.missing_ms
                 if told.replies >= at.turns:
                     return
@@ -138,11 +140,33 @@ async def everybody(speakers: int, at: Setting) -> list[Speaker]:
     return told
 
 
+def tail_over_head(values: list[float]) -> float | None:
+    """Median of the last tenth over that of the first: 1 where nothing grows."""
+    tenth = len(values) // 10
+    if not tenth:
+        return None
+    return round(float(np.median(values[-tenth:]) / np.median(values[:tenth])), 3)
+
+
+def p99_at_most(grown: dict[str, float]) -> float | None:
+    """Milliseconds that 99% of ticks, computed and sent, kept to: an edge of the server's
+    histogram. None where its last is not enough."""
+    name = "interaction_tick_seconds"
+    edges = {
+        float(key.removeprefix(f"{name}_bucket.")): n
+        for key, n in grown.items()
+        if key.startswith(f"{name}_bucket.") and not key.endswith("Inf")
+    }
+    enough = [edge for edge, n in edges.items() if n >= 0.99 * grown[f"{name}_count"]]
+    return round(1e3 * min(enough), 1) if enough else None
+
+
 def figures(told: list[Speaker], before: dict[str, float], after: dict[str, float]) -> dict:
     """Of the clients, and of the server between two readings of its metrics."""
     grown = {name: after[name] - before.get(name, 0.0) for name in after}
     ticks = grown["interaction_tick_seconds_count"]
     every = lambda name: [x for each in told for x in getattr(each, name)]  # noqa: E731
+    longest = max(told, key=lambda each: each.replies)
     return {
         "speakers": len(told),
         "held": sum(each.refused is None for each in told),
@@ -159,6 +183,9 @@ def figures(told: list[Speaker], before: dict[str, float], after: dict[str, floa
             "tick_mean_ms": round(1e3 * grown["interaction_tick_seconds_sum"] / ticks, 2)
             if ticks
             else None,
+            "tick_p99_at_most_ms": p99_at_most(grown),
+            "compute_ms": report.percentiles(longest.compute_ms),
+            "compute_tail_over_head": tail_over_head(longest.compute_ms),
             "deadline_misses": grown["interaction_deadline_misses_total"],
             "turns_skipped": grown["interaction_turns_skipped"],
         },
@@ -237,7 +264,9 @@ def main() -> int:
         f"{found['held']} of {found['speakers']} conversations held; reply p50 "
         f"{found['reply_ms']['p50']} ms, p99 {found['reply_ms']['p99']} ms; unheard "
         f"{found['unheard_s']} s; {server['deadline_misses']:.0f} of {server['ticks']:.0f} "
-        f"ticks late, mean {server['tick_mean_ms']} ms"
+        f"ticks late, mean {server['tick_mean_ms']} ms, p99 at most "
+        f"{server['tick_p99_at_most_ms']} ms, last over first "
+        f"{server['compute_tail_over_head']}"
     )
     for why in found["refused"]:
         print(f"refused or ended: {why}")

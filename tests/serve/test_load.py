@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+from interaction.serve import load
+
 
 def test_more_speakers_than_slots(served, tmp_path):
     report, plot = tmp_path / "load.json", tmp_path / "load.png"
@@ -22,7 +24,20 @@ def test_more_speakers_than_slots(served, tmp_path):
     assert found["held"] == served.slots and found["replies"] == 20 * served.slots
     assert len(found["refused"]) == 1 and "slots are taken" in found["refused"][0]
     assert found["server"]["ticks"] > 10 and found["reply_ms"]["p50"] > 0
+    server = found["server"]
+    assert 0 < server["compute_ms"]["p50"] <= server["compute_ms"]["p99"]
+    assert server["compute_tail_over_head"] > 0
     assert plot.stat().st_size > 1_000
+
+
+def test_what_grows_is_seen():
+    assert load.tail_over_head([100.0] * 80 + [120.0] * 20) == 1.2
+    assert load.tail_over_head([100.0] * 9) is None
+    bucket = "interaction_tick_seconds_bucket."
+    ticks = {"interaction_tick_seconds_count": 200.0, f"{bucket}+Inf": 200.0}
+    within = {f"{bucket}0.1": 197.0, f"{bucket}0.15": 198.0, f"{bucket}0.2": 200.0}
+    assert load.p99_at_most(ticks | within) == 150.0
+    assert load.p99_at_most(ticks | {f"{bucket}0.1": 197.0}) is None
 
 
 def test_no_server_is_one_line():
