@@ -39,7 +39,7 @@ from interaction.parallel.sharding import shardings
 from interaction.staged import Staged
 
 
-class _Source(NamedTuple):
+class Source(NamedTuple):
     """What an imported model's own config says about text."""
 
     placeholders: inkling_config.Placeholders
@@ -84,12 +84,13 @@ def _arguments() -> argparse.Namespace:
     return args
 
 
-def _source(path: Path) -> _Source:
+def source_of(path: Path) -> Source:
+    """Nothing, for a model that was not imported."""
     config = path / SOURCE / "config.json"
     if not config.is_file():
-        return _Source(inkling_config.Placeholders(-1, -1), ())
+        return Source(inkling_config.Placeholders(-1, -1), ())
     at = inkling_config.placeholders(read_json(config), config)
-    return _Source(at, inkling_config.stop_tokens(path / SOURCE))
+    return Source(at, inkling_config.stop_tokens(path / SOURCE))
 
 
 def _array(path: Path) -> np.ndarray:
@@ -130,7 +131,7 @@ def _repeat(ids: list[int], token: int, n: int) -> list[int]:
 
 
 def _encode(
-    args: argparse.Namespace, package: Package, source: _Source, rows: dict[str, Any]
+    args: argparse.Namespace, package: Package, source: Source, rows: dict[str, Any]
 ) -> list[int]:
     if package.text is None:
         raise InputError(
@@ -185,7 +186,8 @@ def _stream(package: Package, tokens: Iterator[int]) -> int:
     return len(ids)
 
 
-def _open(checkpoint: str) -> Package:
+def open_for_text(checkpoint: str) -> Package:
+    """Its weights divided over all devices."""
     if len(jax.devices()) == 1:
         return open_package(checkpoint)
     raw = read_json(locate(checkpoint) / "config.json")
@@ -195,11 +197,11 @@ def _open(checkpoint: str) -> Package:
 
 def _run(args: argparse.Namespace) -> None:
     given = None if args.ids is None else _array(args.ids)
-    package = _open(args.checkpoint)
+    package = open_for_text(args.checkpoint)
     cfg = package.cfg
     if args.dtype:
         cfg = dataclasses.replace(cfg, dtype=args.dtype)
-    source = _source(package.path)
+    source = source_of(package.path)
     rows = _inputs(args, cfg, package.path)
     ids = np.asarray(_encode(args, package, source, rows) if given is None else given)
     at = source.placeholders

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from interaction.config import ModelConfig
-from interaction.conversation import TURN_S, Conversation, Event, Output, row
+from interaction.conversation import TURN_S, Conversation, Event, Output, Words, row
 from interaction.errors import InputError
 from interaction.package import Package, open_package
 from interaction.slots import Slots
@@ -86,7 +86,7 @@ class Session:
         self,
         audio: np.ndarray,
         frames: np.ndarray | None = None,
-        text: str | None = None,
+        text: str | Sequence[Words] | None = None,
     ) -> Output: ...
 
     @overload
@@ -94,21 +94,21 @@ class Session:
         self,
         audio: Sequence[np.ndarray],
         frames: Sequence[np.ndarray | None] | None = None,
-        text: Sequence[str | None] | None = None,
+        text: Sequence[str | Sequence[Words] | None] | None = None,
     ) -> list[Output]: ...
 
     def step(
         self,
         audio: np.ndarray | Sequence[np.ndarray],
         frames: np.ndarray | Sequence[np.ndarray | None] | None = None,
-        text: str | Sequence[str | None] | None = None,
+        text: str | Sequence[Words] | Sequence[str | Sequence[Words] | None] | None = None,
     ) -> Output | list[Output]:
         """One micro-turn: 200 ms in, 200 ms out.
 
         audio: float32 [3200] at 16 kHz; frames: uint8 [2, H, W, 3] or None (the model
         looks every `config.frame_period` turns and lets the others pass); text: typed by
-        the user, or None. With several slots: one of each per slot. Raises InputError on
-        other shapes or on samples that are not finite.
+        the user, or `Words`, which may be others', or None. With several slots: one of
+        each per slot. Raises InputError on other shapes or on samples that are not finite.
         """
         single = self.slots == 1
         given = [audio] if single else list(audio)

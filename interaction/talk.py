@@ -14,15 +14,19 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from interaction.background.choice import FORMS, mind
 from interaction.errors import InputError, run_command
 from interaction.modality.audio import SAMPLE_RATE
 from interaction.modality.files import check_sound_name, read_audio
 from interaction.modality.video import read_video, turn_pairs
 from interaction.staged import Staged
+
+if TYPE_CHECKING:
+    from interaction.background.backends import Backend
 
 SCHEMA = "interaction.talk/1"
 
@@ -35,6 +39,9 @@ examples:
     echo '{"t_s": 1.2, "text": "hello"}' > typed.jsonl
     python -m interaction.talk --checkpoint=nano --input=question.wav \\
         --video=camera.mp4 --text=typed.jsonl --output=reply.wav
+  with a background model, which searches a folder of notes:
+    python -m interaction.talk --checkpoint=DIR --input=question.wav --folder=notes \\
+        --background=openai:MODEL@http://127.0.0.1:8000/v1 --timeline=session.png
   live, until Ctrl-C (use headphones):
     python -m interaction.talk --checkpoint=nano --mic --play --mix=call.wav
 
@@ -69,11 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from interaction import live
 
         live.devices()
+    thinker = mind(options.background, options.tools, options.folder)
     with contextlib.ExitStack() as stack:
         # The scratch directory goes last: what is staged may still be open in it.
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         staged = stack.enter_context(Staged())
-        summary = _run(options, wave, typed, staged, scratch)
+        summary = _run(options, wave, typed, thinker, staged, scratch)
     for line in [*summary, *_written(options)]:
         print(line)
     return 0
@@ -101,6 +109,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--realtime", action="store_true", help="wait for the clock, as a caller would")
     add("--play", action="store_true", help="play the reply; implies --realtime")
     add("--mic", action="store_true", help="talk live, until Ctrl-C")
+    add(
+        "--background",
+        default="none",
+        metavar="MIND",
+        help=f"what the model delegates goes to: {FORMS}; implies --realtime",
+    )
+    add("--tools", type=Path, metavar="FILE", help="its tools of MCP servers: mcp.json")
+    add("--folder", type=Path, metavar="DIR", help="text files that it may search")
     options = parser.parse_args(arguments)
     _check(options)
     return options
@@ -113,7 +129,7 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(f"--tail={options.tail}: must be a time in seconds, 0 or more")
     if options.seed < 0:
         raise InputError(f"--seed={options.seed}: must be 0 or more")
-    options.realtime |= options.play
+    options.realtime |= options.play or options.background != "none"
     for path in (options.output, options.mix):
         if path is not None:
             check_sound_name(path)
@@ -165,6 +181,7 @@ def _run(
     options: argparse.Namespace,
     wave: np.ndarray | None,
     typed: list[TypedText],
+    thinker: Backend | None,
     staged: Staged,
     scratch: Path,
 ) -> list[str]:
@@ -184,7 +201,9 @@ def _run(
         _check_typed(options, typed, len(blocks) * session.turn_ms / 1000)
     with CompileCounter() as compiles:
         with Recording(final.get(options.output), mix, turn_samples) as recording:
-            outputs = _converse(options, session, blocks, typed, recording, compiles)
+            outputs = _converse(
+                options, session, blocks, typed, thinker, recording, compiles
+            )
         figures = recording.figures(compiles.count, session.turn_ms)
     if options.report:
         config = {
@@ -226,9 +245,10 @@ def _check_typed(options, typed: list[TypedText], total_s: float) -> None:
         )
 
 
-def _converse(options, session, blocks, typed, recording, compiles) -> list[tuple]:
+def _converse(options, session, blocks, typed, thinker, recording, compiles) -> list[tuple]:
     """Step the session through its input; live, until Ctrl-C. -> what went in and what
     came out of every turn, if that is to be recorded."""
+    from interaction.conversation import Words
     from interaction.view import open_view
 
     turn_s = session.turn_ms / 1000
@@ -252,12 +272,24 @@ def _converse(options, session, blocks, typed, recording, compiles) -> list[tupl
                 stack.enter_context(contextlib.suppress(KeyboardInterrupt))
         if source is None:
             source = _paced(blocks, turn_s) if options.realtime else blocks
+        aside = None
+        if thinker is not None:
+            from interaction.background.aside import Aside
+
+            aside = stack.enter_context(Aside(thinker, options.tools, options.folder))
         view = stack.enter_context(open_view(session.turn_ms))
         for k, user in enumerate(source):
             words = []
             while pending and pending[0].t_s < (k + 1) * turn_s - 1e-9:
                 words.append(pending.pop(0).text)
-            out = session.step(audio=user, frames=next(pairs), text=" ".join(words) or None)
+            read = [Words(" ".join(words))] if words else []
+            if aside:
+                read += aside.brings()
+                for each in words:
+                    aside.typed(each)
+            out = session.step(audio=user, frames=next(pairs), text=read or None)
+            if aside:
+                recording.events += aside.follow(out)
             if speaker is not None:
                 if out.cleared:
                     speaker.clear()

@@ -37,6 +37,10 @@ class Text:
         """Tokens of one spoken word."""
         return self.encode(" " + word)
 
+    def special(self, name: str) -> int | None:
+        """The token of this name, where there is one."""
+        return self._tokenizer.token_to_id(name)
+
     def decode(self, ids: Iterable[int]) -> str:
         return self._tokenizer.decode(list(ids), skip_special_tokens=False)
 

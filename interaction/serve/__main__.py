@@ -28,7 +28,7 @@ from interaction.errors import InputError, run_command
 from interaction.serve.limits import Limits
 
 if TYPE_CHECKING:
-    from interaction.background.backends import Backend
+    pass
 
 KEY = "INTERACTION_KEY"
 
@@ -82,25 +82,6 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _mind(args: argparse.Namespace) -> Backend | None:
-    """Tries what can be tried before anything that takes long. Raises InputError."""
-    if args.background == "none" and (args.tools or args.folder):
-        raise InputError("--tools and --folder are the background's: name --background")
-    try:
-        mind = choice.backend(args.background)
-        if mind:
-            from interaction.background import toolset  # noqa: F401
-        if args.tools:
-            from interaction.background.tools.mcp_config import read_servers
-
-            read_servers(args.tools)
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"{error.name} is missing: pip install 'interaction[background]'"
-        ) from None
-    return mind
-
-
 def main() -> int:
     args = _arguments()
     key = os.environ.get(KEY)
@@ -118,7 +99,7 @@ def main() -> int:
     from interaction.serve.engine import Engine
     from interaction.serve.shelf import Shelf
 
-    mind = _mind(args)
+    thinker = choice.mind(args.background, args.tools, args.folder)
     limits = Limits(
         key=key, origins=tuple(args.origin), idle_s=args.idle, grace_s=args.grace,
         connections=4 * args.slots,
@@ -129,7 +110,7 @@ def main() -> int:
     archive = args.record and Archive(args.record)
     serves = app(
         Engine(package, args.slots), limits, args.temperature, args.close, shelf, archive,
-        functools.partial(opened, mind, args.tools, args.folder) if mind else None,
+        functools.partial(opened, thinker, args.tools, args.folder) if thinker else None,
     )  # fmt: skip
     server = Server(serves, args.host, args.port, args.drain)
     where = f"[{args.host}]" if ":" in args.host else args.host

@@ -9,18 +9,9 @@ from pathlib import Path
 from interaction.background.backends import Backend
 from interaction.background.desk import Limits
 from interaction.background.partner import Partner
-from interaction.background.protocol import (
-    Artifact,
-    Commentary,
-    Failed,
-    Final,
-    Thinking,
-    Told,
-    ToolFinished,
-    ToolStarted,
-    Update,
-)
-from interaction.background.toolbox import Tool, Toolbox, described
+from interaction.background.protocol import Told
+from interaction.background.show import kind, line
+from interaction.background.toolbox import Tool, Toolbox
 from interaction.background.tools.timer import Timer
 from interaction.grammar import Kind
 from interaction.serve import messages as m
@@ -76,18 +67,5 @@ async def opened(
 
 def shown(told: Told, t_s: float) -> m.Happened:
     """An update as an event of a conversation."""
-    kind = type(told.update).__struct_config__.tag
-    return m.Happened(t_s, "background", str(kind), f"{told.task}: {line(told.update)}")
-
-
-def line(update: Update) -> str:
-    match update:
-        case Thinking(text) | Commentary(text) | Final(text) | Failed(text):
-            return text
-        case ToolStarted(_, name, arguments):
-            return f"{name}({described(arguments)})"
-        case ToolFinished(_, name, ok, text):
-            return f"{name}: {text}" if ok else f"{name} failed: {text}"
-        case Artifact(kind, _, title):
-            return title or kind
-    raise AssertionError(update)
+    text = f"{told.task}: {line(told.update)}"
+    return m.Happened(t_s, "background", kind(told.update), text)

@@ -187,6 +187,7 @@ def figures(told: list[Speaker], before: dict[str, float], after: dict[str, floa
             "compute_ms": report.percentiles(longest.compute_ms),
             "compute_tail_over_head": tail_over_head(longest.compute_ms),
             "deadline_misses": grown["interaction_deadline_misses_total"],
+            "compiled": grown["interaction_compiled"],
             "turns_skipped": grown["interaction_turns_skipped"],
         },
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from interaction.recording import CompileCounter
 from interaction.serve.room import Room, Tick
 
 EDGES_S = (0.01, 0.02, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.25, 0.3, 0.5, 1.0)
@@ -21,13 +22,15 @@ class Metrics:
                 ("late_seconds", "A tick's start after its time"),
             )
         )
-        self.skipped, self.sessions, self.held, self.slots = (
+        self.compiles = CompileCounter()  # to be entered
+        self.skipped, self.sessions, self.held, self.slots, self.compiled = (
             Gauge(f"interaction_{name}", says, registry=r)
             for name, says in (
                 ("turns_skipped", "Turns let pass unheard"),
                 ("sessions", "Conversations that took turns"),
                 ("sessions_held", "Conversations that wait for their client"),
                 ("slots", "Conversations that fit"),
+                ("compiled", "Programs compiled since the server is up"),
             )
         )
         self.missed, self.missing, self.wrong, self.refused, self.ended = (
@@ -65,4 +68,5 @@ class Metrics:
         """The exposition format."""
         self.skipped.set(room.figures.skipped)
         self.held.set(held)
+        self.compiled.set(self.compiles.count)
         return generate_latest(self.registry)

@@ -207,6 +207,7 @@ def app(
         async with contextlib.AsyncExitStack() as stack:
             if background:
                 house.backstage = await stack.enter_async_context(background())
+            stack.enter_context(metrics.compiles)
             house.room.start()
             sweeping = asyncio.create_task(house.away.sweep())
             try:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from interaction.background.backends import Lost
+from interaction.background.backends import Lost, chat
 from interaction.background.backends import openai as module
 from interaction.background.backends.openai import Limits, OpenAIBackend
 from interaction.background.backends.prompt import HEARD, LEFT_OUT, transcript
@@ -215,23 +215,23 @@ def test_several_calls_at_once(exactly, exact, weather):
 def test_what_a_model_may_do_has_an_end(exactly, exact, weather):
     call = part(0, '{"city": "Rome"}', "weather", "a")
     said = exactly(*[[call, STOP]] * 3, limits=Limits(steps=3))
-    assert said[-1] == Failed(module.TOO_MANY) and len(weather.asked) == 2
+    assert said[-1] == Failed(chat.TOO_MANY) and len(weather.asked) == 2
     many = [part(n, '{"city": "Rome"}', "weather", str(n)) for n in range(4)]
     said = exactly([*many, STOP], [{"content": "done"}, STOP], limits=Limits(calls=3))
     assert [u.ok for u in said if isinstance(u, ToolFinished)] == [True] * 3 + [False]
     assert len(weather.asked) == 5 and said[-1] == Final("done")
     for flood in ({"content": "xx"}, {"reasoning": "xx"}, part(0, "xx"), part(None)):
         said = exactly([flood] * 2000, limits=Limits(characters=500))
-        assert said[-1] == Failed(module.TOO_LONG)
+        assert said[-1] == Failed(chat.TOO_LONG)
     once = [{"content": "x" * 300}, call, STOP]
     said = exactly(once, [{"content": "x" * 300}, STOP], limits=Limits(characters=500))
-    assert said[-1] == Failed(module.TOO_LONG)
+    assert said[-1] == Failed(chat.TOO_LONG)
 
 
 def test_ends_that_are_no_answers(exactly):
-    assert exactly([{"content": " "}, STOP]) == [Failed(module.NOTHING)]
+    assert exactly([{"content": " "}, STOP]) == [Failed(chat.NOTHING)]
     filtered = [{"content": "wha"}, {"finish": "content_filter"}]
-    assert exactly(filtered) == [Failed(module.FILTERED)]
+    assert exactly(filtered) == [Failed(chat.FILTERED)]
     for piece in ({"cut": True}, {"raw": '{"error": {"message": "oh"}}'}, {"raw": "[1"}):
         with pytest.raises(Lost):
             exactly([{"content": "wha"}, piece, STOP])
