@@ -10,9 +10,13 @@ from collections.abc import Mapping, Sequence
 
 from eval.agent import SILENCE, Heard, Said
 from eval.sample import Sample
+from interaction.background.partner import CANCEL
+from interaction.conversation import Output, Words
 from interaction.errors import InputError
+from interaction.grammar import Kind
 from interaction.session import Session
 
+DELEGATE = "delegate"
 QUIET = Heard(SILENCE)
 
 
@@ -29,27 +33,53 @@ class Checkpoint:
     def open(self, samples: Sequence[Sample]) -> _Talks:
         seeds = [zlib.crc32(sample.id.encode()) >> 1 for sample in samples]
         self._session.reset(seeds + [0] * (self._session.slots - len(seeds)))
-        return _Talks(self._session)
+        return _Talks(self._session, samples)
 
 
 class _Talks:
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, samples: Sequence[Sample]) -> None:
         self._session = session
+        self._delegates = [DELEGATE in (t.name for t in s.tools) for s in samples]
+        self._called_off = [-1.0] * len(samples)  # what was handed over before is dropped
 
     def step(self, heard: Sequence[Heard]) -> list[Said]:
         every = [*heard, *[QUIET] * (self._session.slots - len(heard))]
+        read = [self._reads(slot, h) for slot, h in enumerate(heard)]
         out = self._session.step(
             audio=[h.audio for h in every],
             frames=[h.frames for h in every],
-            text=[h.text for h in every],
+            text=[*read, *[None] * (self._session.slots - len(heard))],
         )
         return [
-            Said(o.audio, o.text, cleared=o.cleared, compute_ms=o.compute_ms)
-            for o in out[: len(heard)]
-        ]
+            Said(o.audio, o.text if _spoken(o) else "", self._calls(slot, o), o.cleared,
+                 o.compute_ms)
+            for slot, o in enumerate(out[: len(heard)])
+        ]  # fmt: skip
+
+    def _reads(self, slot: int, heard: Heard) -> list[Words] | None:
+        words = [Words(heard.text)] if heard.text else []
+        for result in heard.results:
+            if result.text and result.call.t > self._called_off[slot]:
+                words.append(Words(result.text, Kind.BACKGROUND))
+        return words or None
+
+    def _calls(self, slot: int, out: Output) -> tuple[tuple[str, dict[str, str]], ...]:
+        kinds = {event.kind for event in out.events}
+        if Kind.DELEGATE.name not in kinds or not self._delegates[slot]:
+            return ()
+        directive = "" if _spoken(out) else out.text.strip()
+        if directive == CANCEL:
+            self._called_off[slot] = out.turn_s
+        return ((DELEGATE, {"directive": directive}),)
 
     def close(self) -> None:
         pass
+
+
+def _spoken(out: Output) -> bool:
+    """Words of a frame without sound are for the background, where it delegates."""
+    kinds = {event.kind for event in out.events}
+    return Kind.SPEAK.name in kinds or Kind.DELEGATE.name not in kinds
 
 
 def open(arguments: Mapping[str, str]) -> Checkpoint:
