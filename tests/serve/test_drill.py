@@ -1,0 +1,24 @@
+"""A background that goes wrong: everybody is told, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+
+def test_faults_are_told_and_leave_nothing(tiny_package, tmp_path):
+    report = tmp_path / "drill.json"
+    command = [
+        sys.executable, "-m", "interaction.serve.drill", f"--checkpoint={tiny_package}",
+        "--sessions=2", "--ticks=12", "--rounds=1", f"--report={report}",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(report.read_text())
+    assert found["before"] == found["after"] and found["after"]["processes"] == 0
+    told = {name: " ".join(row["told"]) for name, row in found["faults"].items()}
+    assert "fell over" in told["crash"] and "went wrong" in told["nonsense"]
+    assert "no answer within" in told["hang"] and "no answer" in told["endless program"]
+    assert "xxx" in told["huge"] and "connection was lost" in told["lost"]
+    assert "too much" in told["twenty"] and "done" in told["twenty"]
