@@ -35,6 +35,12 @@ async def big(megabytes: int, ctx: Context) -> str:
     return "x" * (megabytes << 20)
 
 
+@server.tool(annotations=READS, structured_output=False)
+def repeat(text: str) -> str:
+    """What it is given."""
+    return text
+
+
 @server.tool(annotations=READS)
 def broken() -> str:
     """Fails."""
