@@ -10,6 +10,7 @@ EXTRAS = {
         "msgspec>=0.19",
         "openai>=3.52",
         "pint>=0.24",
+        "vl-convert-python>=1.7",  # draws charts
     ],
     # To read VoiceAssistant-400K, which comes as parquet.
     "corpora": ["pyarrow>=17"],

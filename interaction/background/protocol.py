@@ -96,11 +96,13 @@ class ToolFinished(msgspec.Struct, frozen=True, tag="tool_finished"):
 
 
 class Artifact(msgspec.Struct, frozen=True, tag="artifact"):
-    """To be shown. kind: of `content`, by its media type."""
+    """To be shown. kind: of `content`, by its media type; picture: of it, as SVG, where it
+    has been drawn."""
 
     kind: str
     content: Any
     title: str = ""
+    picture: str = ""
 
 
 class Final(msgspec.Struct, frozen=True, tag="final"):

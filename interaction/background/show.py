@@ -27,6 +27,6 @@ def line(update: Update) -> str:
             return f"{name}({described(arguments)})"
         case ToolFinished(_, name, ok, text):
             return f"{name}: {text}" if ok else f"{name} failed: {text}"
-        case Artifact(kind, _, title):
+        case Artifact(kind, _, title, _):
             return title or kind
     raise AssertionError(update)

@@ -32,8 +32,7 @@ class Backstage:
         self._backend, self._tools, self._limits = backend, tools, limits
 
     def join(self, call: Call) -> None:
-        """Follow a conversation from now on. Tools that need the user's word are refused:
-        no protocol has one for it yet."""
+        """Follow a conversation from now on."""
 
         def show(told: Told) -> None:
             call.thoughts.append(told)
@@ -45,6 +44,7 @@ class Backstage:
             Toolbox([*self._tools, timer]),
             lambda text: call.read(text, Kind.BACKGROUND),
             show,
+            call.questions.ask,
             limits=self._limits,
             owned=(timer,),
         )

@@ -13,6 +13,7 @@ from interaction.background.protocol import Told
 from interaction.conversation import Words
 from interaction.grammar import Kind
 from interaction.serve.line import Numbered, Stream
+from interaction.serve.questions import Questions
 from interaction.serve.room import Turn
 
 MOST = 25  # turns that wait for a client that reads slowly; five seconds
@@ -22,7 +23,8 @@ WORDS = 4_000  # characters that wait for the next turn
 
 class Call:
     """Made in the event loop that reads it. `line` is written by the protocol. partner: the
-    background model's half, where the server has one; thoughts: what it has to show."""
+    background model's half, where the server has one; thoughts: what it has to show;
+    questions: what it has to ask."""
 
     def __init__(self, line: Stream | Numbered) -> None:
         self.line = line
@@ -30,6 +32,7 @@ class Call:
         self.instructions = ""
         self.partner: Partner | None = None
         self.thoughts: list[Told] = []
+        self.questions = Questions()
         self._loop = asyncio.get_running_loop()
         self._turns: asyncio.Queue[Turn | None] = asyncio.Queue()
         self._lock = threading.Lock()
@@ -55,6 +58,8 @@ class Call:
     def succeed(self, before: Call) -> None:
         """Go on for a call whose connection broke: its background comes along."""
         self.thoughts, self.instructions = before.thoughts, before.instructions
+        before.questions.asks, self.questions = self.questions.asks, before.questions
+        self.questions.again()
         if before.partner:
             self.partner = before.partner
             self.partner.read = lambda text: self.read(text, Kind.BACKGROUND)

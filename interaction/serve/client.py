@@ -8,7 +8,7 @@ async with Client("ws://127.0.0.1:8080") as talk:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Self
 
 import msgspec
@@ -36,7 +36,7 @@ class Client:
     """One conversation. sound: how it is coded; `token` is for `resume=` after a broken
     connection, those of `kept` are of snapshots; `recording` is what its recording is
     called, if there is one; `errors` are what the server said of messages that it did not
-    take."""
+    take; `drawn` are pictures of the background's. agree: asked whether a tool may act."""
 
     def __init__(
         self,
@@ -49,12 +49,16 @@ class Client:
         fork: bool = False,
         consent: bool = False,
         sound: m.Coding = "pcm",
+        agree: Callable[[m.Ask], bool] | None = None,
     ) -> None:
         self._url = url.rstrip("/") + "/v1/native"
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._first: m.ToServer = m.Start(seed, temperature, delay, consent, sound)
+        self._first: m.ToServer = m.Start(
+            seed, temperature, delay, consent, sound, agree is not None
+        )
         if resume:
-            self._first = m.Resume(resume, fork, consent, sound)
+            self._first = m.Resume(resume, fork, consent, sound, agree is not None)
+        self._agree = agree
         self._sound = Opus() if sound == "opus" else Pcm()
         self._socket: ClientConnection
         self.token = ""
@@ -63,6 +67,7 @@ class Client:
         self.turn = 0  # that `hear` sends next; kept abreast of the conversation's clock
         self.kept: list[m.Kept] = []
         self.errors: list[str] = []
+        self.drawn: list[m.Drawn] = []
         self.why: str | None = None  # the conversation ended
 
     async def __aenter__(self) -> Self:
@@ -115,6 +120,11 @@ class Client:
                     yield Said(say, self._sound.unpack(say.audio))
                 case m.Kept() as kept:
                     self.kept.append(kept)
+                case m.Drawn() as drawn:
+                    self.drawn.append(drawn)
+                case m.Ask() as question:
+                    assert self._agree
+                    await self._send(m.Answer(question.number, self._agree(question)))
                 case m.Error(message):
                     self.errors.append(message)
                 case m.Ended(why):

@@ -33,13 +33,14 @@ class _Message(msgspec.Struct, tag_field="type"):
 class Start(_Message, tag="start", forbid_unknown_fields=True):
     """A new conversation. delay: turns that the clock runs behind the client's, in which
     late ones still come (0-10); consent: to be recorded, where the server records; sound:
-    how it is coded, both ways."""
+    how it is coded, both ways; asks: the client can show an `Ask`."""
 
     seed: Count = 0
     temperature: Annotated[float, Meta(ge=0, le=10)] = 0.0
     delay: Annotated[int, Meta(ge=0, le=10)] = 0
     consent: bool = False
     sound: Coding = "pcm"
+    asks: bool = False
 
 
 class Resume(_Message, tag="resume", forbid_unknown_fields=True):
@@ -51,6 +52,7 @@ class Resume(_Message, tag="resume", forbid_unknown_fields=True):
     fork: bool = False
     consent: bool = False
     sound: Coding = "pcm"
+    asks: bool = False
 
 
 class Hear(_Message, tag="hear", forbid_unknown_fields=True):
@@ -60,6 +62,13 @@ class Hear(_Message, tag="hear", forbid_unknown_fields=True):
     audio: Sound | Packets
     pictures: Annotated[list[Picture], Meta(min_length=2, max_length=2)] | None = None
     text: Annotated[str, Meta(max_length=1_000)] = ""
+
+
+class Answer(_Message, tag="answer", forbid_unknown_fields=True):
+    """Of the user's, to `Ask`."""
+
+    number: Count
+    yes: bool
 
 
 class Snapshot(_Message, tag="snapshot", forbid_unknown_fields=True):
@@ -120,6 +129,26 @@ class Say(_Message, tag="say"):
     early_ms: float = 0.0
 
 
+class Ask(_Message, tag="ask"):
+    """Whether a tool may act. about: what it does; arguments: with what, for people. No
+    answer is a no, after `seconds`."""
+
+    number: int
+    tool: str
+    about: str
+    arguments: str
+    seconds: float
+
+
+class Drawn(_Message, tag="drawn"):
+    """A picture of the background's, for the user: SVG."""
+
+    task: str
+    title: str
+    t_s: float
+    svg: str
+
+
 class Error(_Message, tag="error"):
     """Of one message; the conversation goes on, unless `ended` follows."""
 
@@ -130,8 +159,8 @@ class Ended(_Message, tag="ended"):
     why: str
 
 
-ToServer = Start | Resume | Hear | Snapshot | Close
-ToClient = Started | Say | Kept | Error | Ended
+ToServer = Start | Resume | Hear | Answer | Snapshot | Close
+ToClient = Started | Say | Kept | Ask | Drawn | Error | Ended
 
 to_server = msgspec.msgpack.Decoder(ToServer)
 to_client = msgspec.msgpack.Decoder(ToClient)

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
+from interaction.background.protocol import Artifact
 from interaction.errors import InputError
 from interaction.serve import messages as m
 from interaction.serve.away import new_token
@@ -48,6 +49,7 @@ class Native(Wire):
         else:
             raise Over("the first message is `start` or `resume`")
         assert isinstance(call.line, Numbered)
+        call.questions.asks = first.asks
         self._sound = Opus() if first.sound == "opus" else Pcm()
         self._delay = call.line.delay
         cfg = self.house.room.engine.cfg
@@ -64,6 +66,9 @@ class Native(Wire):
             raise Over("closed by the client")
         if isinstance(message, m.Snapshot):
             self._snapshot(call)
+            return
+        if isinstance(message, m.Answer):
+            call.questions.answer(message.number, message.yes)
             return
         if not isinstance(message, m.Hear):
             raise InputError("this conversation has started; send `hear`")
@@ -100,6 +105,18 @@ class Native(Wire):
         said.events += [shown(told, now_s) for told in self.thoughts]
         said.early_ms = self._early_ms(said)
         await self.send(m.encode(said))
+        await self._show(now_s)
+
+    async def _show(self, now_s: float) -> None:
+        """What the background has for the user's eyes, and asks."""
+        assert self._begun
+        for told in self.thoughts:
+            update = told.update
+            if isinstance(update, Artifact) and update.picture:
+                drawn = m.Drawn(told.task, update.title, now_s, update.picture)
+                await self.send(m.encode(drawn))
+        for question in self._begun.call.questions.news():
+            await self.send(m.encode(question))
 
     def _early_ms(self, said: m.Say) -> float:
         """0 when what it answers had not come."""

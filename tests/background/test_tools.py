@@ -200,7 +200,8 @@ def test_a_chart_is_for_the_eyes_and_its_summary_for_the_backend():
 @pytest.mark.parametrize(
     "spec",
     [
-        {"layer": [{"mark": "line"}, {"mark": {"type": "point"}}], "data": ROWS},
+        {"layer": [{"mark": "line"}, {"mark": {"type": "point"}}], "data": ROWS}
+        | {"encoding": BARS["encoding"]},
         {"hconcat": [BARS, BARS]},
         {"$schema": "https://vega.github.io/schema/vega-lite/v5.json"} | BARS,
         {"mark": "bar", "data": {"values": [{"url": 3, "mark": "x", "href": "a"}]}},

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import openai
@@ -17,6 +18,13 @@ from interaction import package
 from interaction.serve.client import Client
 from tests.serve.conftest import Served
 
+SHOP = Path(__file__).parents[1] / "background" / "mcp_server.py"
+BARS = {
+    "mark": "bar",
+    "data": {"values": [{"a": "x", "b": 3}, {"a": "y", "b": 5}]},
+    "encoding": {"x": {"field": "a"}, "y": {"field": "b", "type": "quantitative"}},
+    "title": "Two bars",
+}
 SCRIPT = [
     {
         "match": "what is (\\d+) times (\\d+)",
@@ -26,6 +34,17 @@ SCRIPT = [
             {"wait_s": 1.5},
             {"final": "it is {result}"},
         ],
+    },
+    {
+        "match": "buy (\\w+)",
+        "steps": [
+            {"call": "buy", "arguments": {"what": "{1}"}},
+            {"final": "well: {result}"},
+        ],
+    },
+    {
+        "match": "draw",
+        "steps": [{"call": "chart", "arguments": {"spec": BARS}}, {"final": "{result}"}],
     },
     {"match": "wait", "steps": [{"think": "long"}, {"wait_s": 300}, {"final": "late"}]},
 ]
@@ -40,8 +59,11 @@ def thinking(tiny, tiny_params, tiny_package, tmp_path_factory):
     for name in ("tokenizer.json", "waveform.safetensors"):
         shutil.copy(tiny_package / name, place / name)
     (place / "script.json").write_text(json.dumps(SCRIPT))
+    shop = {"command": sys.executable, "args": [str(SHOP)]}
+    (place / "mcp.json").write_text(json.dumps({"mcpServers": {"shop": shop}}))
     script = f"--background=scripted:{place / 'script.json'}"
-    server = Served(place, script, "--temperature=10", slots=2)
+    tools = f"--tools={place / 'mcp.json'}"
+    server = Served(place, script, tools, "--temperature=10", slots=2)
     yield server
     server.end()
 
@@ -92,6 +114,36 @@ def test_a_task_runs_and_comes_back_over_a_broken_connection(thinking):
         ("tool_finished", f"{task}: calculator: 42"),
     ]
     assert ("final", f"{task}: it is 42") in ended
+
+
+def final(served, text: str, **options) -> tuple[str, Client]:
+    """How the first task ends, and the client that saw it."""
+
+    async def converse():
+        async with client(served, **options) as talk:
+            found = await asyncio.wait_for(background(talk, "final", text), 60)
+        return next(text for kind, text in found if kind == "final"), talk
+
+    return asyncio.run(converse())
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_tool_that_acts_asks_first(thinking, yes):
+    asked = []
+    ended, _ = final(thinking, "buy bread", agree=lambda q: asked.append(q) or yes)
+    assert ("bought bread" in ended) is yes
+    assert (asked[0].tool, asked[0].arguments) == ("buy", 'what="bread"')
+
+
+def test_where_nobody_can_be_asked_it_does_not_act(thinking):
+    ended, _ = final(thinking, "buy bread")
+    assert "the user has not agreed" in ended
+
+
+def test_charts_are_drawn(thinking):
+    ended, talk = final(thinking, "draw")
+    assert "bar chart" in ended
+    assert talk.drawn[0].svg.startswith("<svg") and "Two bars" in talk.drawn[0].svg
 
 
 @pytest.mark.parametrize(

@@ -270,6 +270,41 @@ def test_background_results_are_cards(page):
     assert "1:05" in shown and "<b>42</b>" in shown
 
 
+def test_a_chart_is_a_picture_in_which_no_script_runs(page):
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="30">'
+        "<script>document.title = 'bad'; parent.bad = 1</script><rect width='9'/></svg>"
+    )
+    shown = page.run(
+        "import('/background.js').then(async ({ Background }) => {"
+        " const cards = new Background(document.getElementById('background'));"
+        f" cards.draw({{ t_s: 3, title: 'Bars', svg: {json.dumps(svg)} }});"
+        " const image = document.querySelector('#background img');"
+        " await image.decode();"
+        " return [image.naturalWidth, image.alt, typeof window.bad, window.violations]; })"
+    )
+    assert shown == [40, "Bars", "undefined", []]
+
+
+def test_a_tool_that_wants_to_act_asks_with_two_buttons(page):
+    ask = {"tool": "buy", "about": "buys", "arguments": 'what="<i>"', "seconds": 0.5}
+    answers = page.run(
+        "import('/background.js').then(async ({ Background }) => {"
+        " const cards = new Background(document.getElementById('background'));"
+        " const said = [], list = (what) => [...document.querySelectorAll(what)];"
+        f" for (const n of [0, 1, 2]) cards.ask({json.dumps(ask)},"
+        "   (yes) => said.push([n, yes]));"
+        " const [late, no, yes] = list('#background [data-open]');"
+        " yes.querySelectorAll('button')[0].click();"
+        " no.querySelectorAll('button')[1].click();"
+        " await new Promise((done) => setTimeout(done, 700));"
+        " return [said, late.innerText, list('#background button').length]; })"
+    )
+    said, late, buttons = answers
+    assert said == [[0, True], [1, False]] and buttons == 0
+    assert 'what="<i>"' in late and "not answered in time" in late
+
+
 def test_messages_are_read_as_they_are_written(page):
     """All forms of MessagePack that the server may write, and what the page writes."""
     given = {

@@ -1,8 +1,7 @@
 """Charts, as Vega-Lite.
 
-A chart holds its data and no addresses, so that looking at it loads nothing. Expressions in
-it could still put an address together: the page that shows it keeps a content security
-policy of its own.
+A chart holds its data and no addresses, so that drawing it loads nothing. It is drawn here,
+in a process of its own, and shown as a picture, in which no script runs.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any
 
 from interaction.background.protocol import Artifact, ToolSpec
 from interaction.background.toolbox import Result
+from interaction.background.tools.draw import drawn
 from interaction.errors import InputError
 
 KIND = "application/vnd.vegalite.v5+json"
@@ -53,7 +53,8 @@ class Chart:
         title = arguments.get("title") or titled(content)
         text = f"shown: {', '.join(marks(content))} chart"
         text += f" “{title}”" if title else ""
-        return Result(f"{text}, {rows(content)} rows", Artifact(KIND, content, title))
+        shown = Artifact(KIND, content, title, await drawn(content))
+        return Result(f"{text}, {rows(content)} rows", shown)
 
     async def close(self) -> None:
         """It holds nothing."""

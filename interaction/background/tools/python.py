@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from typing import Any
 
 from interaction.background.protocol import ToolSpec
 from interaction.background.toolbox import Result
+from interaction.background.tools.processes import end
 from interaction.errors import InputError
 
 JAIL = Path(__file__).parent / "jail.py"
@@ -173,10 +173,3 @@ def grants(limits: Limits) -> bool:
             timeout=30,
         )
     return tried.returncode == 0
-
-
-async def end(process: asyncio.subprocess.Process) -> None:
-    """Its whole group; behind walls, all it ever started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()

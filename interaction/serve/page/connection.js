@@ -21,13 +21,14 @@ export class Connection {
   #until = 0;
   #why = "";
 
-  /** consent: to be recorded. told: `live(started)`, `say(message, trip_ms)`, `complaint(text)`, `broken()`,
-   * `over(why)` and `locked(why)`: it wants a key, or another. */
+  /** consent: to be recorded. told: `live(started)`, `say(message, trip_ms)`,
+   * `drawn(message)`, `ask(message, answer)`, `complaint(text)`, `broken()`, `over(why)` and
+   * `locked(why)`: it wants a key, or another. */
   constructor(key, consent, told) {
     this.#key = key;
     this.#consent = consent;
     this.#told = told;
-    this.#open({ type: "start", consent });
+    this.#open({ type: "start", consent, asks: true });
   }
 
   /** turn: {audio: Uint8Array, pictures?, text?}. -> its number; null when it was not
@@ -80,6 +81,10 @@ export class Connection {
         if (number <= message.turn) this.#sent.delete(number);
       this.#next = Math.max(this.#next, message.turn + 1);
       this.#told.say(message, sent === undefined ? null : this.#last - sent);
+    } else if (message.type === "drawn") {
+      this.#told.drawn(message);
+    } else if (message.type === "ask") {
+      this.#told.ask(message, (yes) => this.#answer(message.number, yes));
     } else if (message.type === "error") {
       this.#told.complaint(message.message);
     } else if (message.type === "ended") {
@@ -87,6 +92,10 @@ export class Connection {
       // Until the server has noticed a break itself, nothing waits under the token.
       if (this.#state !== "broken") this.#over(message.why);
     }
+  }
+
+  #answer(number, yes) {
+    if (this.#state === "live") this.#send({ type: "answer", number, yes });
   }
 
   #closed(event) {
@@ -108,7 +117,7 @@ export class Connection {
   #again() {
     if (this.#state !== "broken") return;
     if (performance.now() > this.#until) this.#over(this.#why);
-    else this.#open({ type: "resume", token: this.#started.token, consent: this.#consent });
+    else this.#open({ type: "resume", token: this.#started.token, consent: this.#consent, asks: true });
   }
 
   /** Why no socket opened: a browser does not tell, the server does. */

@@ -81,6 +81,8 @@ const told = {
     gauges.said(message, trip);
     for (const event of message.events) if (event.lane === "background") background.add(event);
   },
+  drawn: (message) => background.draw(message),
+  ask: (message, answer) => background.ask(message, answer),
   played({ sounded, late, peak }) {
     page.sounded = sounded.toFixed(2);
     page.speaking = peak > 0.01;
