@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
 
+from eval import run, task
+from eval.agent import Heard, Said, Solo
+from eval.sample import Sample
+from eval.task import Asked
+from eval.voice import Mouth
 from interaction.data.espeak import agent_speech
 
 SECONDS = 7.1  # no whole number of turns
@@ -77,3 +83,33 @@ def checkout(root: Path, n: int = 2) -> Path:
         '"""\n'
     )
     return root
+
+
+class Chatter:
+    """Says some words now and then, of which a sample's name decides; or nothing."""
+
+    def __init__(self, sample: Sample) -> None:
+        self._mouth = Mouth()
+        self._rng = np.random.default_rng(zlib.crc32(sample.id.encode()))
+        self._eager = self._rng.choice([0.0, 0.03, 0.06, 0.15])
+
+    def step(self, heard: Heard) -> Said:
+        if self._rng.random() < self._eager and not self._mouth.busy:
+            n = self._rng.choice([1, 1, 2, 3, 5, 9])
+            self._mouth.say(" ".join(self._rng.choice(["red", "blue", "green"], n)))
+        return self._mouth.turn()
+
+    def close(self) -> None:
+        pass
+
+
+def chat(place: Path, data: Path, official: Path, names: tuple[str, ...]) -> Path:
+    """A run of these tasks in which a chatter was heard."""
+    asked = Asked(data, official)
+    for name in names:
+        found = task.load(name).samples(asked)
+        run.run(Solo("chatter", Chatter, slots=16), found, place / name, "lockstep")
+    tasks = {n: {"samples": len(list((place / n).iterdir()))} for n in names}
+    about = {"agent": "chatter", "clock": "lockstep", "seed": 0, "git": None}
+    (place / "run.json").write_text(json.dumps(about | {"tasks": tasks}))
+    return place

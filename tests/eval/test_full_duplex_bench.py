@@ -1,4 +1,4 @@
-"""Full-Duplex-Bench: formulas on cases counted by hand, and its folders with their traps."""
+"""Full-Duplex-Bench: formulas on cases counted by hand, and folders with their traps."""
 
 from __future__ import annotations
 
@@ -228,6 +228,10 @@ def test_known_values(name, agent, data, tmp_path):
             assert row[metric] == (want if want is None else pytest.approx(want, abs=0.006))
 
 
+def ran(found: task.Task, agent: str, data: Path, place: Path) -> None:
+    run(open_agent(agent, ""), found.samples(Asked(data)), place, "lockstep")
+
+
 class Says:
     """A judge with one answer. asked: what it was asked for."""
 
@@ -280,7 +284,7 @@ def test_words_before_the_interruptions_end_do_not_count(data, tmp_path):
 def test_what_a_judge_saw_of_an_overlap(data, tmp_path):
     found = task.load("fdb_v1_5_interruption")
     place, repo = tmp_path / "r", checkout(tmp_path)
-    run(open_agent("fixed_latency", ""), found.samples(Asked(data)), place, "lockstep")
+    ran(found, "fixed_latency", data, place)
     says = Says('So: {"behaviour": ["C_RESUME"]}', repo)
     row = found.measure(record.load(place / "1"), EARS, says)
     assert (row["resume"], row["respond"], row["unknown"]) == (1, 0, 0)
@@ -300,9 +304,12 @@ def test_what_a_judge_saw_of_an_overlap(data, tmp_path):
 
 
 @pytest.mark.parametrize("reply, seen", [
-    ('{"behaviour": ["C_RESPOND"]}', "C_RESPOND"), ('{"behaviour": "C_UNKNOWN"}', "C_UNKNOWN"),
-    ('{"why": {}} then {"behaviour": ["C_RESUME"]}', "C_RESUME"), ("{ C_RESUME }", None),
-    ('{"behaviour": ["C_RESUME", "C_RESPOND"]}', None), ('{"behaviour": ["C_SLEEP"]}', None),
+    ('{"behaviour": ["C_RESPOND"]}', "C_RESPOND"),
+    ('{"behaviour": "C_UNKNOWN"}', "C_UNKNOWN"),
+    ('{"why": {}} then {"behaviour": ["C_RESUME"]}', "C_RESUME"),
+    ("{ C_RESUME }", None),
+    ('{"behaviour": ["C_RESUME", "C_RESPOND"]}', None),
+    ('{"behaviour": ["C_SLEEP"]}', None),
 ])  # fmt: skip
 def test_reading_a_judges_reply(reply, seen):
     assert read(reply) == seen
