@@ -29,6 +29,7 @@ from interaction.errors import InputError
 from interaction.modality.audio import SAMPLE_RATE
 from interaction.modality.files import read_audio
 
+EDGE_S = 0.1  # an event may end this little behind its wav
 CLEAN = ".clean"  # behind the name of a v1.5 sample that is run without its second event
 
 
@@ -85,15 +86,16 @@ def _folder(data: Path | None, subset: Subset) -> Path:
 
 
 def sample(
-    place: Path, truth: Mapping[str, Any], user: Sequence[Span], clean: bool = False
-) -> Sample:
-    """A sample of the wav in `place`, whose length is kept as truth["seconds"]."""
+    place: Path, truth: Mapping[str, Any], user: Sequence[Span], last: float = 0.0,
+    clean: bool = False,
+) -> Sample:  # fmt: skip
+    """A sample of the wav in `place`, whose length is kept as truth["seconds"]. last: when
+    the last thing happens that its JSON tells of."""
     wave = read_audio(place / ("clean_input.wav" if clean else "input.wav"))
     seconds = len(wave) / SAMPLE_RATE
-    late = [span.t0 for span in user if span.t0 > seconds]
-    if late:
+    if last > seconds + EDGE_S:
         raise InputError(
-            f"{place}: something happens at {late[0]:g} s, and the wav ends at "
+            f"{place}: something happens at {last:g} s, and the wav ends at "
             f"{seconds:g} s; copy it again"
         )
     return Sample(

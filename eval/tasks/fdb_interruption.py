@@ -77,7 +77,7 @@ class Interruption:
         a, b = event["timestamp"]
         truth = {"context": event["context"], "interrupt": event["interrupt"],
                  "start": float(a), "end": float(b)}  # fmt: skip
-        yield layout.sample(place, truth, [Span(event["interrupt"], a, b)])
+        yield layout.sample(place, truth, [Span(event["interrupt"], a, b)], b)
 
     def measure(self, record: Record, ears: Ears, judge: Judge) -> Row:
         truth = record.truth

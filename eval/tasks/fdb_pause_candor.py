@@ -48,7 +48,7 @@ class PauseHandling:
     def _read(self, place: Path) -> Iterator[Sample]:
         events = layout.events(place / self.subset.truth, ["text"], "[PAUSE]")
         pauses = [one["timestamp"] for one in events]
-        yield layout.sample(place, {"pauses": pauses}, ())
+        yield layout.sample(place, {"pauses": pauses}, (), max(b for _, b in pauses))
 
     def measure(self, record: Record, ears: Ears, judge: Judge) -> Row:
         whole = layout.cut(record)

@@ -59,7 +59,7 @@ class TurnTaking:
     def _read(self, place: Path) -> Iterator[Sample]:
         events = layout.events(place / self.subset.truth, ["text"], "[TURN-TAKING]")
         end = float(events[0]["timestamp"][0])
-        yield layout.sample(place, {"end": end}, [Span("", 0.0, end)])
+        yield layout.sample(place, {"end": end}, [Span("", 0.0, end)], end)
 
     def measure(self, record: Record, ears: Ears, judge: Judge) -> Row:
         end, words = record.truth["end"], ears.words(layout.cut(record))

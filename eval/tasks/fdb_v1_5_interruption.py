@@ -75,7 +75,7 @@ class Overlap:
         context = Span(about["context_text"], 0.0, a)
         event = Span(about["current_turn_text"], a, b)
         pair = [
-            layout.sample(place, {"start": a, "end": b}, [context, event]),
+            layout.sample(place, {"start": a, "end": b}, [context, event], b),
             layout.sample(place, {}, [context], clean=True),
         ]
         yield from pair

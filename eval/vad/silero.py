@@ -7,6 +7,7 @@ at both ends, or half of a gap that is shorter than both.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -34,9 +35,16 @@ def open(rest: str) -> Callable[[np.ndarray], list[tuple[float, float]]]:
             ", or give --vad=energy"
         ) from None
     network = SileroVAD(SAMPLE_RATE)
+    known: dict[bytes, list[tuple[float, float]]] = {}  # a figure asks more than once
 
     def segments(wave: np.ndarray) -> list[tuple[float, float]]:
         """float32 [N] at 16 kHz -> seconds, in order."""
+        name = hashlib.sha256(wave.tobytes()).digest()
+        if name not in known:
+            known[name] = heard(wave)
+        return list(known[name])
+
+    def heard(wave: np.ndarray) -> list[tuple[float, float]]:
         network.reset()
         rows = np.pad(wave, (0, -len(wave) % WINDOW)).astype(np.float32)
         likely = [network.process(row.data) for row in rows.reshape(-1, WINDOW)]
@@ -65,9 +73,8 @@ def stretches(likely: Sequence[float], samples: int) -> list[tuple[int, int]]:
 
 def _padded(found: list[tuple[int, int]], samples: int) -> list[tuple[int, int]]:
     gaps = [b[0] - a[1] for a, b in zip(found, found[1:], strict=False)]
-    pads = [min(PAD, gap // 2) for gap in gaps]
-    before, behind = [PAD, *pads], [*pads, PAD]
+    pads = [PAD, *(min(PAD, gap // 2) for gap in gaps), PAD]
     return [
-        (max(a - left, 0), min(b + right, samples))
-        for (a, b), left, right in zip(found, before, behind, strict=True)
+        (max(a - pads[i], 0), min(b + pads[i + 1], samples))
+        for i, (a, b) in enumerate(found)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,7 @@ def test_divergence_by_its_definition():
 
 
 def test_timing_lists():
-    user = [(1.0, 2.0), (2.6, 3.0), (5.0, 6.0)]  # the first two are one, by 0.6 s
+    user = [(1.0, 2.0), (2.5, 3.0), (5.0, 6.0)]  # the first two are one
     system = [(0.5, 1.5), (2.2, 2.4), (5.5, 7.0), (7.6, 8.0)]
     lists = formulas.timing(user, system)
     assert lists.stops == [(1.0, 1.5), (2.2, 2.4), (5.5, 6.0)]
@@ -316,17 +317,22 @@ def test_reading_a_judges_reply(reply, seen):
 
 
 def test_stops_and_responses_at_the_event(data, tmp_path):
-    """It begins 0.6 s behind the context's end in the metadata, amid the event."""
+    """Both speak from 0.4 s on, and from 2.5 s on; it answers at 4.5 s and at 6 s."""
     found = task.load("fdb_v1_5_background")
-    run(
-        open_agent("fixed_latency", ""),
-        found.samples(Asked(data)),
-        tmp_path / "r",
-        "lockstep",
-    )
-    row = found.measure(record.load(tmp_path / "r" / "1"), EARS, judge())
-    assert row["kept_talking"] == 0 and row["response"] is not None
-    assert row["stop"] is not None and row["stop"] > 0
+    ran(found, "silent", data, tmp_path / "r")
+    spoken = wave(16000, [(0.4, "red"), (2.5, "red"), (4.5, "blue"), (6.0, "green")])
+    silent = record.load(tmp_path / "r" / "1")
+    output = np.pad(spoken, (0, len(silent.output) - len(spoken)))
+    row = found.measure(replace(silent, output=output), EARS, judge())
+    (_, first), (_, end) = formulas.merged(EARS.segments(silent.input), 0.6)
+    reds = [b for _, b in EARS.segments(spoken)[:2]]
+    stops = [min(first, reds[0]) - 0.4, min(end, reds[1]) - 2.5]
+    assert row["stop"] == pytest.approx(stops[1], abs=0.01)
+    assert row["response"] == pytest.approx(4.5 - end, abs=0.01)
+    assert row["stop_all"] == pytest.approx(sum(stops) / 2, abs=0.01)
+    waits = [2.5 - first, 4.5 - end]
+    assert row["response_all"] == pytest.approx(sum(waits) / 2, abs=0.01)
+    assert row["kept_talking"] == 0
 
 
 def test_which_figures_may_stand_beside_published_ones():
