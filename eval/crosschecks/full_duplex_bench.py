@@ -147,39 +147,48 @@ def _first(
     ears: Ears, task: Task, notes: list[str],
 ) -> list[Line]:  # fmt: skip
     """v1: TOR, and what goes with it."""
-    module, turns = SCRIPTS[truth]
+    module, _ = SCRIPTS[truth]
+    listens = truth == layout.BACKCHANNEL.truth
     outputs = [layout.cut(record).output for record, _ in ours.values()]
-    segments = _heard(outputs, ears) if truth == layout.BACKCHANNEL.truth else None
+    segments = _heard(outputs, ears) if listens else None
     told = program(module, module, [str(folder)], segments, truth == "interrupt.json")
-    lists, rows = told["locals"], {id_: row for id_, (_, row) in ours.items()}
     if told["error"] and not told["error"].startswith("ZeroDivisionError"):
         raise InputError(f"{module}.py ended on {told['error']}")
-    names = [i for i in rows if i.isdigit()] if segments is not None else list(rows)
-    if len(names) < len(rows):
-        notes.append(f"{len(rows) - len(names)} folders are no number: theirs skips them")
-    theirs: dict[str, dict[str, float | None]] = {
-        id_: {"turn_over_rate": turn} for id_, turn in zip(names, lists[turns], strict=True)
-    }
-    if segments is not None:
-        for metric, key in (("frequency", "freq_list"), ("jsd", "jsd_list")):
-            for id_, value in zip(names, lists[key], strict=True):
-                theirs[id_][metric] = value
-    elif "latency_list" in lists:
-        latencies = iter(lists["latency_list"])
-        for id_ in names:
-            taken = theirs[id_]["turn_over_rate"]
-            theirs[id_]["latency"] = next(latencies) if taken else None
+    rows = {id_: row for id_, (_, row) in ours.items() if not listens or id_.isdigit()}
+    if len(rows) < len(ours):
+        notes.append(f"{len(ours) - len(rows)} folders are no number: theirs skips them")
+    theirs = _theirs(truth, told["locals"], list(rows))
     lines = [
         Line(id_, metric, rows[id_][metric], value)
-        for id_ in names
-        for metric, value in theirs[id_].items()
+        for id_, row in theirs.items()
+        for metric, value in row.items()
     ]
-    mine = [rows[id_] for id_ in names]
-    for metric in theirs[names[0]] if names else ():
-        means = [lists[key] for key in MEANS[metric] if key in lists]
+    for metric in dict.fromkeys(line.metric for line in lines):
+        means = [told["locals"][k] for k in MEANS[metric] if k in told["locals"]]
         mean = means[0] if means else _mean(theirs, metric)
-        lines.append(Line("all", metric, task.metrics[metric].figure(metric, mine), mean))
+        mine = task.metrics[metric].figure(metric, list(rows.values()))
+        lines.append(Line("all", metric, mine, mean))
     return lines
+
+
+def _theirs(
+    truth: str, lists: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, dict[str, float | None]]:
+    """What their function listed, by sample: it went through them in order of names, and
+    has latencies only where a turn was taken."""
+    turns = lists[SCRIPTS[truth][1]]
+    rows: dict[str, dict[str, float | None]] = {
+        id_: {"turn_over_rate": turn} for id_, turn in zip(names, turns, strict=True)
+    }
+    for metric, key in (("frequency", "freq_list"), ("jsd", "jsd_list")):
+        if key in lists:
+            for row, value in zip(rows.values(), lists[key], strict=True):
+                row[metric] = value
+    latencies = iter(lists.get("latency_list", ()))
+    if "latency_list" in lists:
+        for row in rows.values():
+            row["latency"] = next(latencies) if row["turn_over_rate"] else None
+    return rows
 
 
 def _mean(rows: Mapping[str, Mapping[str, float | None]], metric: str) -> float | None:

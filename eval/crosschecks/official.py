@@ -105,8 +105,8 @@ def main() -> None:
         stand_in("tqdm", tqdm=lambda things, **settings: things)
     os.chdir(request["folder"])
     sys.path.insert(0, request["folder"])
-    in_order = os.listdir
-    os.listdir = lambda *args: sorted(in_order(*args))
+    any_order = os.listdir
+    setattr(os, "listdir", lambda *args: sorted(any_order(*args)))  # noqa: B010 (mypy)
     kept: dict[str, Any] = {}
 
     def watch(frame: Any, event: str, value: Any) -> None:

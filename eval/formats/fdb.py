@@ -28,7 +28,7 @@ def subset(task: Task) -> Subset | None:
 
 def write(run: Path, name: str, place: Subset, ears: Ears, output: Path) -> list[Fault]:
     """A task's samples under `output`. -> those that are not there, and why."""
-    faults = []
+    faults: list[Fault] = []
     for record in _records(run, name, faults):
         plain = record.id.removesuffix(CLEAN)
         folder = output / place.version / place.folder / plain

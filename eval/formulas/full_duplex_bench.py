@@ -173,7 +173,8 @@ def _judged_events(judged: dict[str, Any]) -> list[tuple[Interval, float, float]
         if isinstance(event, list) and len(event) >= 3:
             scores = event[1:3]
             if all(isinstance(score, (int, float)) for score in scores):
-                found.append((tuple(event[0]), *map(float, scores)))
+                start, end = event[0]
+                found.append(((start, end), float(scores[0]), float(scores[1])))
     return found
 
 

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from eval import record
+from eval import record, task
 from eval.commands import crosscheck, export
+from eval.crosschecks import full_duplex_bench
+from eval.ears import ears
 from interaction.errors import InputError
 from tests.eval.fdb_tree import SECONDS, chat, checkout, tree
 
@@ -105,6 +107,12 @@ def eval_backchannel(root):
         TOR_list.append(last)
         freq_list.append(len(said) / seconds)
         jsd_list.append(jsd(bins, stretched(people[name], len(bins))) if said else 1)
+""",
+    "eval_behavior.py": """
+from openai import OpenAI
+def stats_by_axis(records):
+    tags = [tag for one in records for tag in one["behaviour"]]
+    return None, None, {"C": {tag: tags.count(tag) / len(tags) for tag in tags}}
 """,
     "get_timing.py": """
 import json, os, sys
@@ -238,6 +246,33 @@ def test_every_number_agrees(made, tmp_path, capsys):
     )
     assert told["fdb_backchannel"]["vad"] == "ours"
     assert any("divides by zero" in note for note in told["fdb_turn_taking"]["notes"])
+
+
+class Alternating:
+    """A judge that sees one thing in every third sample, and another in the rest."""
+
+    name, failures = "alternating", 0
+
+    def __init__(self, official: Path) -> None:
+        self.official, self.n = official, 0
+
+    def ask(self, prompt, system="", temperature=0.0, n=1, seed=None):
+        self.n += 1
+        return [json.dumps({"behaviour": ["C_RESUME" if self.n % 3 else "C_RESPOND"]})]
+
+    def misread(self):
+        raise AssertionError
+
+
+def test_behaviours_agree(made):
+    run, repo = made
+    name = "fdb_v1_5_interruption"
+    checked = full_duplex_bench.check(
+        run, name, task.load(name), ears("text_stream", "energy"), Alternating(repo), repo,
+        sys.executable,
+    )  # fmt: skip
+    found = {x.metric: (x.ours, x.theirs) for x in checked.lines if x.id == "all"}
+    assert found == {"resume": (4 / 6, 4 / 6), "respond": (2 / 6, 2 / 6)}
 
 
 def test_a_number_that_differs_is_named(made, tmp_path, capsys):
