@@ -39,7 +39,7 @@ class Metric:
     up: whether more is better, None for neither; official: the published definition, as
     against a sibling or a definition of ours; hears: it depends on the system's words
     and their times; detects: it depends on where speech is; judge: the model that gave
-    published ratings; unit: "", "s", "%"."""
+    published ratings; unit: "", "s", "/s", "%"."""
 
     up: bool | None
     official: bool = False

@@ -62,20 +62,23 @@ def main(args: argparse.Namespace) -> int:
 def show(checked: Mapping[str, Checked]) -> None:
     console = Console()
     table = Table("task", "metric", "numbers", "differ", "furthest", "VAD", box=None)
+    table.columns[0].overflow = "fold"
+    notes: dict[str, list[str]] = {}
     for name, one in checked.items():
         for metric, lines in _by_metric(one).items():
             table.add_row(
                 name, metric, str(len(lines)), str(sum(not x.agrees for x in lines)),
                 f"{max(x.off for x in lines):.1e}", one.vad or "none",
             )  # fmt: skip
-    console.print(table)
-    for name, one in checked.items():
         for note in one.notes:
-            console.print(f"{name}: {note}", highlight=False)
-        wrong = [line for line in one.lines if not line.agrees]
-        for line in wrong[:SHOWN]:
-            console.print(f"{name} {line.id} {line.metric}: ours {line.ours}, theirs "
-                          f"{line.theirs}")  # fmt: skip
+            notes.setdefault(note, []).append(name)
+    console.print(table)
+    print("\nnot compared, or different on purpose:")
+    for note, names in notes.items():
+        print(f"- {note} ({', '.join(names)})")
+    for name, one in checked.items():
+        for line in [line for line in one.lines if not line.agrees][:SHOWN]:
+            print(f"{name} {line.id} {line.metric}: ours {line.ours}, theirs {line.theirs}")
 
 
 def _by_metric(one: Checked) -> dict[str, list]:
