@@ -104,22 +104,17 @@ def timing(user: Sequence[Interval], system: Sequence[Interval]) -> Timing:
     """v1.5's lists, of one sample's stretches of speech. Pauses of up to 0.6 s (the user's)
     and 0.5 s (the system's) are none."""
     heard, said = merged(user, USER_GAP_S), merged(system, SYSTEM_GAP_S)
-    stops: dict[int, Interval] = {}
-    for a, b in _both(heard, said):
-        key = round(b * 1000)  # of those that end in the same millisecond, the shortest
-        if key not in stops or b - a < stops[key][1] - stops[key][0]:
-            stops[key] = (a, b)
-    responses: dict[int, Interval] = {}
+    # The official code chooses among stretches that end in the same millisecond, too:
+    # behind such pauses there are none.
+    stops = [(max(a, c), min(b, d)) for a, b in heard for c, d in said]
+    responses = {}  # of the user's ends before the same start, the last
     for _, end in heard:
         start = next((a for a, _ in said if a > end), None)
-        if start is not None:  # of the ends before the same start, the last
-            gap = (round(end, 3), round(start, 3))
-            old = responses.get(round(start * 1000))
-            responses[round(start * 1000)] = gap if old is None else max(old, gap)
-    ordered = sorted(stops.values(), key=lambda pair: pair[1])
+        if start is not None:
+            responses[start] = end
     return Timing(
-        [(round(a, 3), round(b, 3)) for a, b in ordered],
-        sorted(responses.values(), key=lambda pair: pair[1]),
+        [(round(a, 3), round(b, 3)) for a, b in stops if b > a],
+        [(round(end, 3), round(start, 3)) for start, end in responses.items()],
     )
 
 
@@ -132,11 +127,6 @@ def merged(segments: Sequence[Interval], gap: float) -> list[Interval]:
         else:
             whole.append((a, b))
     return whole
-
-
-def _both(ones: Sequence[Interval], others: Sequence[Interval]) -> list[Interval]:
-    pairs = ((max(a, c), min(b, d)) for a, b in ones for c, d in others)
-    return [(a, b) for a, b in pairs if b > a]
 
 
 def shares(behaviours: Sequence[str]) -> dict[str, float]:
