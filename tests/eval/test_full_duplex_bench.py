@@ -281,6 +281,21 @@ def test_words_before_the_interruptions_end_do_not_count(data, tmp_path):
     assert row["kept_talking"] == 1 and row["latency_censored"] is None
 
 
+def test_what_was_said_before_the_interruptions_end_is_cut_off(data, tmp_path):
+    """The first ends at 3.1 s. A turn's words stay if more than half of it does."""
+    found = task.load("fdb_interruption")
+    ran(found, "silent", data, tmp_path / "r")
+    silent = record.load(tmp_path / "r" / "1")
+    before = ((1.0, " red blue green red"), (2.8, " blue green"))
+    row = found.measure(replace(silent, text=before), EARS, judge())
+    assert row["turn_over_rate"] == 0 and row["latency"] is None
+    astride = (*before, (3.0, " red blue green red"))
+    row = found.measure(replace(silent, text=astride), EARS, judge())
+    assert row["turn_over_rate"] == 1 and row["latency"] == 0
+    row = found.measure(replace(silent, text=((3.6, " a b c d"),)), EARS, judge())
+    assert row["latency"] == pytest.approx(0.5)
+
+
 def test_what_a_judge_saw_of_an_overlap(data, tmp_path):
     found = task.load("fdb_v1_5_interruption")
     place, repo = tmp_path / "r", checkout(tmp_path)
