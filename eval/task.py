@@ -69,7 +69,9 @@ class Asked:
 class Task(Protocol):
     """about: a line for `list`; version: changes whenever figures may; synthetic: truth
     by construction; metrics: name -> Metric, headline first; published: system ->
-    {metric: value}, with where from in `source`."""
+    {metric: value}, with where from in `source`. A task that a benchmark's official code
+    knows also has `crosscheck`, a module of `eval.crosschecks`, and what a module of
+    `eval.formats` needs to find its place."""
 
     about: str
     version: int

@@ -55,7 +55,10 @@ def main(args: argparse.Namespace) -> int:
         raise InputError(f"{args.run}: nothing in it can be compared")
     show(checked)
     if args.report:
-        report.write_report(args.report, told(checked) | {"run": str(args.run)})
+        about = {"run": args.run, "official_repo": args.official_repo, "words": args.words,
+                 "vad": args.vad, "judge": args.judge}  # fmt: skip
+        header = report.header("interaction.crosscheck/1", about)
+        report.write_report(args.report, header | {"tasks": told(checked)})
     return int(any(not line.agrees for one in checked.values() for line in one.lines))
 
 
@@ -89,8 +92,8 @@ def _by_metric(one: Checked) -> dict[str, list]:
 
 
 def told(checked: Mapping[str, Checked]) -> dict:
-    """What the report says."""
-    tasks = {
+    """What the report says, by task."""
+    return {
         name: {
             "vad": one.vad,
             "notes": list(one.notes),
@@ -98,4 +101,3 @@ def told(checked: Mapping[str, Checked]) -> dict:
         }
         for name, one in checked.items()
     }
-    return {"schema": "interaction.crosscheck/1", "tasks": tasks}

@@ -11,11 +11,11 @@ import numpy as np
 import soundfile
 
 from eval import record as records
-from eval.ears import Ears
+from eval.ears import Ears, Unheard
 from eval.layouts import full_duplex_bench as layout
 from eval.layouts.full_duplex_bench import CLEAN, Subset
 from eval.record import Record
-from eval.sample import Fault
+from eval.sample import Fault, Span
 from eval.task import Task
 from eval.tasks.fdb_interruption import behind
 from interaction.modality.audio import SAMPLE_RATE
@@ -30,10 +30,16 @@ def write(run: Path, name: str, place: Subset, ears: Ears, output: Path) -> list
     """A task's samples under `output`. -> those that are not there, and why."""
     faults: list[Fault] = []
     for record in _records(run, name, faults):
+        try:
+            cropped = place == layout.INTERRUPTION
+            said = behind(record, ears) if cropped else ears.words(layout.cut(record))
+        except Unheard as error:
+            faults.append(Fault(record.id, str(error)))
+            continue
         plain = record.id.removesuffix(CLEAN)
         folder = output / place.version / place.folder / plain
         folder.mkdir(parents=True, exist_ok=True)
-        _write(record, place, ears, folder)
+        _write(record, said, place, folder)
     return faults
 
 
@@ -46,15 +52,11 @@ def _records(run: Path, name: str, faults: list[Fault]) -> Iterator[Record]:
             yield found
 
 
-def _write(record: Record, place: Subset, ears: Ears, folder: Path) -> None:
+def _write(record: Record, said: list[Span], place: Subset, folder: Path) -> None:
     whole = layout.cut(record)
     first = "clean_" if record.id.endswith(CLEAN) else ""
     for side, wave in (("input", whole.input), ("output", whole.output)):
         soundfile.write(folder / f"{first}{side}.wav", _pcm(wave), SAMPLE_RATE)
-    if place == layout.INTERRUPTION:
-        said = behind(record, ears)
-    else:
-        said = ears.words(whole)
     _json(folder / f"{first}output.json", layout.transcript(said))
     if place.version == "v1_5":
         _json(folder / f"{first}input.json", layout.transcript(record.user))

@@ -10,6 +10,7 @@ import argparse
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,11 @@ import soundfile
 from eval import record, task
 from eval.commands import crosscheck, export
 from eval.crosschecks import full_duplex_bench
-from eval.ears import ears
+from eval.ears import Unheard, ears
+from eval.formats import fdb
+from eval.judge import judge
+from eval.sample import Fault
+from eval.words import text_stream
 from interaction.errors import InputError
 from tests.eval.fdb_tree import SECONDS, chat, checkout, tree
 
@@ -216,6 +221,29 @@ def test_what_failed_is_named(made, tmp_path, capsys):
     told = capsys.readouterr().out
     assert "candor_turn_taking, 1 failed" in told and "  3: " in told
     assert not (tmp_path / "out" / "v1_0" / "candor_turn_taking" / "3").exists()
+
+
+def test_what_cannot_be_heard_is_left_out_on_both_sides(made, tmp_path):
+    """As where a recogniser fails on one sample."""
+    run, repo = made
+    hearing = ears("text_stream", "energy")
+
+    def words(found, segments):
+        if found.id == "2":
+            raise Unheard("2: no words were recognised")
+        return text_stream.words(found, segments)
+
+    deaf = replace(hearing, _words=words)
+    place = full_duplex_bench.layout.TURN_TAKING
+    assert fdb.write(run, "fdb_turn_taking", place, deaf, tmp_path / "out") == [
+        Fault("2", "2: no words were recognised")
+    ]
+    checked = full_duplex_bench.check(
+        run, "fdb_turn_taking", task.load("fdb_turn_taking"), deaf, judge(), repo,
+        sys.executable,
+    )  # fmt: skip
+    assert {x.id for x in checked.lines} == {"1", "3", "4", "5", "6", "all"}
+    assert all(x.agrees for x in checked.lines)
 
 
 def test_nothing_is_overwritten(made, tmp_path):
