@@ -6,12 +6,14 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
 
 from eval.ears import ears
 from eval.vad import energy
 from eval.vad.silero import LEAST, PAD, WINDOW, stretches
 from interaction.data.espeak import agent_speech
 from interaction.errors import InputError
+from interaction.package import ASSETS
 from tests.eval.fdb_tree import wave
 
 
@@ -64,6 +66,19 @@ def test_speech_is_where_it_sounds():
         assert any(c < a + 0.15 and d > b - 0.15 for c, d in found)
     assert ears().segments(np.zeros(48000, np.float32)) == []
     assert ears().segments(np.zeros(0, np.float32)) == []
+
+
+def test_the_very_stretches_of_its_own_package():
+    """By silero-vad 6.2.3 on torch 2.13, in samples; anew by
+
+    get_speech_timestamps(torch.from_numpy(wave), load_silero_vad())
+    """
+    sound, rate = soundfile.read(ASSETS / "nano" / "example.wav", dtype="float32")
+    found = [(round(a * rate), round(b * rate)) for a, b in ears().segments(sound)]
+    assert found == [
+        (3616, 34272), (65568, 88544), (110112, 132576), (186400, 200672),
+        (215584, 223200), (247328, 273888), (304672, 311776), (323104, 334304),
+    ]  # fmt: skip
 
 
 def test_one_wave_leaves_nothing_in_the_next():
