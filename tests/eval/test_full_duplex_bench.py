@@ -334,13 +334,13 @@ def test_stops_and_responses_at_the_event(data, tmp_path):
     """Both speak from 0.4 s on, and from 2.5 s on; it answers at 4.5 s and at 6 s."""
     found = task.load("fdb_v1_5_background")
     ran(found, "silent", data, tmp_path / "r")
-    spoken = wave(16000, [(0.4, "red"), (2.5, "red"), (4.5, "blue"), (6.0, "green")])
+    spoken = wave(16000, [(0.4, "red blue"), (2.5, "red"), (4.5, "blue"), (6.0, "green")])
     silent = record.load(tmp_path / "r" / "1")
     output = np.pad(spoken, (0, len(silent.output) - len(spoken)))
     row = found.measure(replace(silent, output=output), EARS, judge())
     (_, first), (_, end) = formulas.merged(EARS.segments(silent.input), 0.6)
-    reds = [b for _, b in EARS.segments(spoken)[:2]]
-    stops = [min(first, reds[0]) - 0.4, min(end, reds[1]) - 2.5]
+    ends = [b for _, b in EARS.segments(spoken)[:2]]
+    stops = [min(first, ends[0]) - 0.4, min(end, ends[1]) - 2.5]
     assert row["stop"] == pytest.approx(stops[1], abs=0.01)
     assert row["response"] == pytest.approx(4.5 - end, abs=0.01)
     assert row["stop_all"] == pytest.approx(sum(stops) / 2, abs=0.01)
