@@ -2,7 +2,7 @@
 
 The network (v6.2.3, MIT) gives how likely every 32 ms are speech. A stretch begins at 0.5;
 it ends where 100 ms lie below 0.35; it counts if it takes over 250 ms; then 30 ms are added
-at both ends, or half of a gap that is shorter than both.
+at both ends.
 """
 
 from __future__ import annotations
@@ -68,13 +68,6 @@ def stretches(likely: Sequence[float], samples: int) -> list[tuple[int, int]]:
                 start = quiet = None
     if start is not None:
         found.append((start, samples))
-    return _padded([(a, b) for a, b in found if b - a > LEAST], samples)
-
-
-def _padded(found: list[tuple[int, int]], samples: int) -> list[tuple[int, int]]:
-    gaps = [b[0] - a[1] for a, b in zip(found, found[1:], strict=False)]
-    pads = [PAD, *(min(PAD, gap // 2) for gap in gaps), PAD]
-    return [
-        (max(a - pads[i], 0), min(b + pads[i + 1], samples))
-        for i, (a, b) in enumerate(found)
-    ]
+    # Its own package halves gaps that are shorter than both ends' padding: there are none,
+    # since a pause of 100 ms is longer.
+    return [(max(a - PAD, 0), min(b + PAD, samples)) for a, b in found if b - a > LEAST]
