@@ -56,7 +56,7 @@ def _write(record: Record, said: list[Span], place: Subset, folder: Path) -> Non
     whole = layout.cut(record)
     first = "clean_" if record.id.endswith(CLEAN) else ""
     for side, wave in (("input", whole.input), ("output", whole.output)):
-        soundfile.write(folder / f"{first}{side}.wav", _pcm(wave), SAMPLE_RATE)
+        soundfile.write(folder / f"{first}{side}.wav", pcm(wave), SAMPLE_RATE)
     _json(folder / f"{first}output.json", layout.transcript(said))
     if place.version == "v1_5":
         _json(folder / f"{first}input.json", layout.transcript(record.user))
@@ -81,7 +81,7 @@ def happens(record: Record, place: Subset) -> Any:
             "timestamps": times}  # fmt: skip
 
 
-def _pcm(wave: np.ndarray) -> np.ndarray:
+def pcm(wave: np.ndarray) -> np.ndarray:
     """int16: the very samples of a record's file."""
     return np.clip(np.round(wave * 32768), -32768, 32767).astype(np.int16)
 

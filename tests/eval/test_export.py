@@ -200,6 +200,11 @@ def test_the_very_samples_as_long_as_the_benchmarks_wav(made, tmp_path):
     assert kinds == {"PCM_16"}
 
 
+def test_every_sample_that_a_wav_can_hold():
+    every = np.arange(-32768, 32768)
+    assert np.array_equal(fdb.pcm((every / 32768).astype(np.float32)), every)
+
+
 def test_words_behind_an_interruption_are_on_the_samples_clock(made, tmp_path):
     run, _ = made
     export.main(asked(export, run, "--format=fdb", f"--output={tmp_path / 'out'}"))
