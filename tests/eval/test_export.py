@@ -316,7 +316,8 @@ def test_a_number_that_differs_is_named(made, tmp_path, capsys):
     code, told = against(run, repo, tmp_path / "r.json", "--tasks=fdb_turn_taking")
     assert code == 1
     wrong = [x for x in told["fdb_turn_taking"]["numbers"] if not x["agrees"]]
-    assert wrong and {x["metric"] for x in wrong} == {"latency"}
+    assert {x["metric"] for x in wrong} == {"latency"}
+    assert {"all"} < {x["id"] for x in wrong}  # samples, too
     assert "fdb_turn_taking all latency: ours" in capsys.readouterr().out
 
 
