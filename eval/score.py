@@ -51,11 +51,13 @@ def dataset(records: Sequence[Record]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def official(metric: Metric, task: Task, ears: Ears) -> bool:
+def official(metric: Metric, task: Task, ears: Ears, judge: Judge) -> bool:
     """Whether a figure may stand beside published ones: their definition, their data, and
-    words from the recogniser that they used."""
+    words, speech and ratings from what they used."""
     words = not metric.hears or ears.words_from.startswith("asr:nvidia/parakeet")
-    return metric.official and not task.synthetic and words
+    speech = not metric.detects or ears.vad == "silero"
+    rated = not metric.judge or metric.judge in judge.name
+    return metric.official and not task.synthetic and words and speech and rated
 
 
 def _having(column: str, rows: Sequence[Row]) -> list[Row]:
@@ -102,6 +104,6 @@ def score(
             "n": len(every) if metric.of else len(_having(metric_name, every)),
             "unit": metric.unit,
             "higher_is_better": metric.up,
-            "official": official(metric, task, ears),
+            "official": official(metric, task, ears, judge),
         } | shared  # fmt: skip
     return Scored(rows, faults, figures)

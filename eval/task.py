@@ -38,11 +38,14 @@ class Metric:
     """A figure over samples. of: rows -> figure (None: mean of the rows' own value);
     up: whether more is better, None for neither; official: the published definition, as
     against a sibling or a definition of ours; hears: it depends on the system's words
-    and their times; unit: "", "s", "%"."""
+    and their times; detects: it depends on where speech is; judge: the model that gave
+    published ratings; unit: "", "s", "/s", "%"."""
 
     up: bool | None
     official: bool = False
     hears: bool = False
+    detects: bool = False
+    judge: str = ""
     unit: str = ""
     of: Callable[[Sequence[Row]], float | None] | None = None
     about: str = ""
@@ -66,7 +69,9 @@ class Asked:
 class Task(Protocol):
     """about: a line for `list`; version: changes whenever figures may; synthetic: truth
     by construction; metrics: name -> Metric, headline first; published: system ->
-    {metric: value}, with where from in `source`."""
+    {metric: value}, with where from in `source`. A task that a benchmark's official code
+    knows also has `crosscheck`, a module of `eval.crosschecks`, and what a module of
+    `eval.formats` needs to find its place."""
 
     about: str
     version: int

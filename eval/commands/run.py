@@ -39,7 +39,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     arg("--seed", type=int, default=0, help="of synthetic samples")
     arg("--clock", choices=("lockstep", "realtime"), default="lockstep")
     arg("--data", type=Path, help="a public benchmark's directory, in its own layout")
-    arg("--official-repo", type=Path, help="your checkout of its code, for its prompts")
     score.add_means(parser)
 
 

@@ -31,10 +31,11 @@ def add_means(parser: argparse.ArgumentParser) -> None:
     arg("--words", default="text_stream", help="where the system's words come from")
     arg("--vad", default="silero", help="what finds speech")
     arg("--judge", default="none", help="what rates answers")
+    arg("--official-repo", type=Path, help="your checkout of its code, for its prompts")
 
 
 def means(args: argparse.Namespace) -> Means:
-    return Means(ears(args.words, args.vad), judge(args.judge))
+    return Means(ears(args.words, args.vad), judge(args.judge, args.official_repo))
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -89,12 +90,17 @@ def show(results: dict[str, Any]) -> None:
     console.print("* not a published definition on its own data, words and judge")
 
 
-def main(args: argparse.Namespace) -> int:
-    about = read(args.run)
-    names = args.tasks.split(",") if args.tasks else list(about["tasks"])
+def chosen(run: Path, tasks: str | None) -> list[str]:
+    """Names of tasks that a run has: those asked for, or all."""
+    about = read(run)
+    names = tasks.split(",") if tasks else list(about["tasks"])
     for name in names:
         if name not in about["tasks"]:
-            raise InputError(f"--tasks: {args.run} has no {name!r}; it has "
+            raise InputError(f"--tasks: {run} has no {name!r}; it has "
                              f"{', '.join(about['tasks'])}")  # fmt: skip
-    write(args.run, names, means(args))
+    return names
+
+
+def main(args: argparse.Namespace) -> int:
+    write(args.run, chosen(args.run, args.tasks), means(args))
     return 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from interaction.errors import InputError
 
 
 class NoJudge:
     name = "none"
     failures = 0
+    official: Path | None = None
 
     def ask(self, prompt: str, **settings: object) -> None:
         return None

@@ -1,0 +1,1 @@
+"""Runs written as a benchmark's official code wants them: a format a module."""

@@ -1,0 +1,1 @@
+"""How public benchmarks lie on disk: a benchmark a module."""

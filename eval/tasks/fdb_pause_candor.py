@@ -1,0 +1,81 @@
+"""Full-Duplex-Bench v1: does a system stay silent where a speaker only pauses?
+
+Recorded conversations (Candor, 216 samples): --data holds v1_0/candor_pause_handling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from eval.ears import Ears
+from eval.formulas.full_duplex_bench import took_turn
+from eval.judge import Judge
+from eval.layouts import full_duplex_bench as layout
+from eval.layouts.full_duplex_bench import Subset
+from eval.record import Record
+from eval.sample import Fault, Sample
+from eval.task import Asked, Metric, Row
+
+SOURCE = "README of DanielLin94144/Full-Duplex-Bench"
+CROSSCHECK = "full_duplex_bench"
+
+
+@dataclass(frozen=True)
+class PauseHandling:
+    subset: Subset
+    about: str
+    published: Mapping[str, Mapping[str, float]]
+    version: int = 1
+    synthetic: bool = False
+    source: str = SOURCE
+    crosscheck: str = CROSSCHECK
+
+    metrics = {
+        "turn_over_rate": Metric(
+            up=False, official=True, hears=True, about="took a turn, anywhere in the wav"
+        ),
+        "spoke_in_pause": Metric(
+            up=False, detects=True, about="sounded in an annotated pause"
+        ),
+        "spoke": Metric(up=None, hears=True, about="said any word at all"),
+    }
+
+    def samples(self, asked: Asked) -> Iterator[Sample | Fault]:
+        return layout.samples(asked, self.subset, self._read)
+
+    def _read(self, place: Path) -> Iterator[Sample]:
+        events = layout.events(place / self.subset.truth, ["text"], "[PAUSE]")
+        pauses = [one["timestamp"] for one in events]
+        yield layout.sample(place, {"pauses": pauses}, (), max(b for _, b in pauses))
+
+    def measure(self, record: Record, ears: Ears, judge: Judge) -> Row:
+        whole = layout.cut(record)
+        words, spoken = ears.words(whole), ears.segments(whole.output)
+        pauses = record.truth["pauses"]
+        return {
+            "turn_over_rate": took_turn(words),
+            "spoke_in_pause": float(
+                any(a < end and b > start for a, b in spoken for start, end in pauses)
+            ),
+            "spoke": float(bool(words)),
+        }
+
+    def known(self, agent: str, sample: Sample) -> Row | None:
+        said = {"silent": 0.0, "always_talk": 1.0}.get(agent)
+        return None if said is None else dict.fromkeys(self.metrics, said)
+
+
+TASK = PauseHandling(
+    layout.PAUSE_CANDOR,
+    "FDB v1, Candor: pauses that are no turn's end",
+    {
+        "PersonaPlex": {"turn_over_rate": 0.662},
+        "dGSLM": {"turn_over_rate": 0.935},
+        "Moshi": {"turn_over_rate": 0.980},
+        "Freeze-Omni": {"turn_over_rate": 0.481},
+        "Gemini 2.0": {"turn_over_rate": 0.310},
+        "GPT-Realtime": {"turn_over_rate": 0.120},
+    },
+)
