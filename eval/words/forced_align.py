@@ -4,6 +4,9 @@ What it said is known (its text); only when is asked. The text is divided over s
 speech by the turns that it was written for, and each stretch is aligned by itself, from
 its onset on. Words that the dictionary lacks are spelt into phones by rule: their onsets
 are as good as their neighbours'. Free recognition is not offered: it is unusable here.
+
+Measured on 57 words of espeak's whose times are known: half of the onsets are within
+10 ms, nine of ten within 54 ms, the worst 0.24 s off (beside a word of no dictionary).
 """
 
 from __future__ import annotations
