@@ -123,7 +123,7 @@ MCQ = [
     ("the answer is 'd'", "D"), ("b: rain", "B"), ("a rock", None), ("is (a).", "A"),
     ("答案是c", "C"), ("选项b是最合适的", "B"), ("(option d)", "D"), ("is option a,", "A"),
     ("question is **c**", "C"), ("was option **a**", "A"), ("known as 'b'", "B"),
-    ("It is either A. or B.", "A"), ("\n\n**B", None), ("b is correct", None),
+    ("It is either A. or B.", "A"), ("\n\n**B", None), ("<2>b", "B"),
     ("the answer is deep", "D"), ("{c}", None),
 ]  # fmt: skip
 
