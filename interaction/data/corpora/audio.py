@@ -119,6 +119,15 @@ def _soundtrack(path: Path) -> Iterator:
         ) from None
 
 
+def soundtrack(path: Path) -> np.ndarray:
+    """The first soundtrack of a video file as mono float32 [N] at 16 kHz, channels
+    averaged. Raises InputError where there is none that decodes."""
+    blocks = _soundtrack(path)
+    resampler = StreamingResampler(next(blocks))
+    parts = [resampler.push(block.mean(axis=1, dtype=np.float32)) for block in blocks]
+    return np.concatenate([*parts, resampler.flush()])
+
+
 def trim(wave: np.ndarray, part: float = 0.01) -> tuple[float, float]:
     """When the sound of a recording begins and ends, in seconds: where it is first and
     last above `part` of its peak. Of silence, the whole."""

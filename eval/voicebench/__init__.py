@@ -1,0 +1,1 @@
+"""What VoiceBench's tasks share."""
