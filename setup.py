@@ -63,6 +63,7 @@ setup(
         ]
     ),
     package_data={
+        "eval": ["view/*.html", "view/*.css", "view/*.js"],
         "interaction": ["assets/*", "assets/**/*", "serve/page/*"],
         "launch": ["published/*.json", "templates/*.sh"],
     },
