@@ -55,12 +55,14 @@ class Metric:
 class Asked:
     """What the command line says about samples. data: directory of a public benchmark,
     in its own layout; official: the evaluator's checkout of its code; limit: at most so
-    many samples; seed: of synthetic ones."""
+    many samples; seed: of synthetic ones; tool_s: from a call until a benchmark's tool
+    answers."""
 
     data: Path | None = None
     official: Path | None = None
     limit: int | None = None
     seed: int = 0
+    tool_s: float = 0.0
 
 
 class Task(Protocol):

@@ -40,6 +40,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     arg("--clock", choices=("lockstep", "realtime"), default="lockstep")
     arg("--data", type=Path, help="a public benchmark's directory, in its own layout")
     arg("--official-repo", type=Path, help="your checkout of its code, for its prompts")
+    arg("--tool_s", type=float, default=0.0,
+        help="seconds until a public benchmark's tools answer")  # fmt: skip
     score.add_means(parser)
 
 
@@ -70,7 +72,7 @@ def asked(args: argparse.Namespace, found: task.Task) -> task.Asked:
     limit = args.limit
     if limit is None and found.synthetic:
         limit = SYNTHETIC
-    return task.Asked(args.data, args.official_repo, limit, args.seed)
+    return task.Asked(args.data, args.official_repo, limit, args.seed, tool_s=args.tool_s)
 
 
 def _begin(place: Path, about: dict[str, Any]) -> None:
@@ -93,6 +95,8 @@ def _begin(place: Path, about: dict[str, Any]) -> None:
 def main(args: argparse.Namespace) -> int:
     if args.limit is not None and args.limit < 1:
         raise InputError("--limit starts at 1")
+    if not args.tool_s >= 0:
+        raise InputError("--tool_s starts at 0")
     tasks = named(args.tasks)
     means = score.means(args)  # before hours are spent on what cannot be scored
     agent = open_agent(args.agent, args.agent_args)
