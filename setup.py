@@ -74,6 +74,7 @@ setup(
         ]
     ),
     package_data={
+        "eval": ["view/*.html", "view/*.css", "view/*.js"],
         "interaction": ["assets/*", "assets/**/*", "serve/page/*"],
         "eval": ["formulas/*.json"],
         "launch": ["published/*.json", "templates/*.sh"],

@@ -23,6 +23,7 @@ import numpy as np
 import soundfile
 
 from eval.agent import Result, Said
+from eval.footage import Footage
 from eval.sample import TURN_S, Call, Fault, Sample, Span
 from interaction.errors import InputError
 from interaction.modality.audio import SAMPLE_RATE
@@ -64,6 +65,9 @@ def digest(sample: Sample) -> str:
     """SHA-256 of all that a system is given, and the truth."""
     h = hashlib.sha256(json.dumps(sample.described(), sort_keys=True).encode())
     h.update(np.ascontiguousarray(sample.audio, np.float32).tobytes())
+    if isinstance(sample.frames, Footage):
+        h.update(sample.frames.sha256())
+        return h.hexdigest()
     for t, pair in sample.frames:
         h.update(f"{t:.3f} {pair.shape}".encode())
         h.update(np.ascontiguousarray(pair).tobytes())

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from eval.agent import SILENCE, Agent, Heard, Result, Said, Talks
 from eval.record import Log, keep_fault
 from eval.sample import TURN_S, Call, Fault, Sample
@@ -42,18 +44,32 @@ class _Tools:
         return ready
 
 
-def _heard(sample: Sample, k: int, results: tuple[Result, ...]) -> Heard:
+class _Camera:
+    """A sample's frames, each taken when its turn comes."""
+
+    def __init__(self, sample: Sample) -> None:
+        self._frames = iter(sample.frames)
+        self._next = next(self._frames, None)
+
+    def turn(self, k: int) -> np.ndarray | None:
+        shown = None
+        while self._next is not None and round(self._next[0] / TURN_S) <= k:
+            shown, self._next = self._next[1], next(self._frames, None)
+        return shown
+
+
+def _heard(sample: Sample, camera: _Camera, k: int, results: tuple[Result, ...]) -> Heard:
     if k >= sample.turns:
         return Heard(SILENCE)
     cut = slice(k * TURN_SAMPLES, (k + 1) * TURN_SAMPLES)
-    frames = [pair for t, pair in sample.frames if round(t / TURN_S) == k]
     typed = [text for t, text in sample.typed if round(t / TURN_S) == k]
     text = " ".join(typed) or None
-    return Heard(sample.audio[cut], frames[0] if frames else None, text, results)
+    return Heard(sample.audio[cut], camera.turn(k), text, results)
 
 
 def _live(talks: Talks, samples: Sequence[Sample], clock: Clock) -> list[Log]:
     logs, tools = [Log(s) for s in samples], [_Tools(s) for s in samples]
+    cameras = [_Camera(s) for s in samples]
     began = time.monotonic()
     for k in range(max(sample.turns for sample in samples)):
         t = k * TURN_S
@@ -62,7 +78,8 @@ def _live(talks: Talks, samples: Sequence[Sample], clock: Clock) -> list[Log]:
             log.results += [(t, result) for result in results]
         if clock == "realtime":
             time.sleep(max(0.0, began + t + TURN_S - time.monotonic()))
-        heard = [_heard(s, k, r) for s, r in zip(samples, given, strict=True)]
+        every = zip(samples, cameras, given, strict=True)
+        heard = [_heard(s, camera, k, r) for s, camera, r in every]
         said = talks.step(heard)
         behind = 1e3 * (time.monotonic() - began - t - TURN_S)
         for log, tool, out in zip(logs, tools, said, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -59,7 +59,8 @@ class Sample:
 
     audio: float32 [N] at 16 kHz, N a multiple of 3200: all that the system hears.
     user: what the user says in it, and when.
-    frames: (t, uint8 [2, H, W, 3]) pairs of camera frames, t a multiple of 0.2 s.
+    frames: (t, uint8 [2, H, W, 3]) pairs of camera frames, in order, t a multiple of 0.2 s;
+        may be gone through anew, and read from a file on the way.
     typed: (t, text) that the user types instead of saying it, t a multiple of 0.2 s.
     truth: what the task measures against; JSON.
     ideal: what an ideal system does; for the agent `oracle` alone.
@@ -68,7 +69,7 @@ class Sample:
     id: str
     audio: np.ndarray
     user: tuple[Span, ...] = ()
-    frames: tuple[tuple[float, np.ndarray], ...] = ()
+    frames: Iterable[tuple[float, np.ndarray]] = ()
     typed: tuple[tuple[float, str], ...] = ()
     instructions: str = ""
     tools: tuple[Tool, ...] = ()

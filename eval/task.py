@@ -59,13 +59,14 @@ class Asked:
     """What the command line says about samples. data: directory of a public benchmark,
     in its own layout; official: the evaluator's checkout of its code; limit: at most so
     many samples; seed: of synthetic ones; columns: a field's name here -> its name in the
-    data, where the two differ."""
+    data, where the two differ; tool_s: from a call until a benchmark's tool answers."""
 
     data: Path | None = None
     official: Path | None = None
     limit: int | None = None
     seed: int = 0
     columns: Mapping[str, str] = field(default_factory=dict)
+    tool_s: float = 0.0
 
 
 class Task(Protocol):

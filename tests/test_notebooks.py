@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -45,3 +47,27 @@ def test_explore_session_runs(tiny_package, monkeypatch):
 
 def _of(notebook: nbformat.NotebookNode, name: str) -> list:
     return next(cell.outputs for cell in notebook.cells if cell.id == name)
+
+
+def test_compare_runs_runs(tmp_path, monkeypatch):
+    """Two calibration agents on two questions: one that says nothing, one that is right."""
+    for variable, agent in (("FIRST_RUN", "silent"), ("SECOND_RUN", "oracle")):
+        place = tmp_path / agent
+        subprocess.run(
+            [sys.executable, "-m", "eval", "run", "--tasks=turn_synth", f"--agent={agent}",
+             "--limit=2", "--vad=energy", f"--output_path={place}"],
+            cwd=ROOT, check=True, capture_output=True,
+        )  # fmt: skip
+        monkeypatch.setenv(variable, str(place))
+    path = ROOT / "notebooks" / "compare_runs.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    where = {"metadata": {"path": str(ROOT / "notebooks")}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=where).execute()
+    table = _of(notebook, "figures")[0].data["text/markdown"]
+    assert (
+        "| turn_synth | answered | 0.0 | 1.0 | **+1.000** | +1.000 to +1.000 | 2 |" in table
+    )
+    for cell in ("intervals", "samples", "first-timeline", "second-timeline"):
+        assert any("image/png" in out.get("data", {}) for out in _of(notebook, cell)), cell
+    assert "turn-0000: 0.0 and 1.0" in _of(notebook, "most")[0].text
+    assert any("audio" in out.data["text/html"] for out in _of(notebook, "listen"))

@@ -40,6 +40,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     arg("--clock", choices=("lockstep", "realtime"), default="lockstep")
     arg("--data", type=Path, help="a public benchmark's directory, in its own layout")
     arg("--columns", default="", help="fields of --data by other names: ours=theirs,...")
+    arg("--tool_s", type=float, default=0.0,
+        help="seconds until a public benchmark's tools answer")  # fmt: skip
     score.add_means(parser)
 
 
@@ -77,7 +79,7 @@ def asked(args: argparse.Namespace, found: task.Task) -> task.Asked:
     if limit is None and found.synthetic:
         limit = SYNTHETIC
     columns = pairs("--columns", args.columns)
-    return task.Asked(args.data, args.official_repo, limit, args.seed, columns)
+    return task.Asked(args.data, args.official_repo, limit, args.seed, columns, args.tool_s)
 
 
 def _begin(place: Path, about: dict[str, Any]) -> None:
@@ -100,6 +102,8 @@ def _begin(place: Path, about: dict[str, Any]) -> None:
 def main(args: argparse.Namespace) -> int:
     if args.limit is not None and args.limit < 1:
         raise InputError("--limit starts at 1")
+    if not args.tool_s >= 0:
+        raise InputError("--tool_s starts at 0")
     tasks = named(args.tasks)
     means = score.means(args)  # before hours are spent on what cannot be scored
     agent = open_agent(args.agent, args.agent_args)
