@@ -38,7 +38,12 @@ EXTRAS = {
         "uvicorn[standard]>=0.32",
         "websockets>=14",
     ],
-    "eval": ["jiwer>=3.0"],
+    "eval": [
+        "jiwer>=3.0",
+        "openai[realtime]>=3.52",  # agents `live` and `realtime`
+        "sphn>=0.2",  # the codec of agent `moshi`
+        "websockets>=14",
+    ],
     "notebooks": ["ipykernel>=6.29", "ipywidgets>=8.1", "jupyterlab>=4.2"],
     "tpu": ["jax[tpu]>=0.10,<0.12"],
     "cuda": ["jax[cuda12]>=0.10,<0.12"],
