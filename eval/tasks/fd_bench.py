@@ -59,11 +59,15 @@ def middle(prefix: str) -> Of:
 
 
 def _rate(up: bool, of: str, among: str, about: str) -> Metric:
-    return Metric(up, official=True, unit="%", of=share(of, among), about=about)
+    return Metric(
+        up, official=True, detects=True, unit="%", of=share(of, among), about=about
+    )
 
 
 def _delay(prefix: str, about: str) -> Metric:
-    return Metric(False, official=True, unit="ms", of=middle(prefix), about=about)
+    return Metric(
+        False, official=True, detects=True, unit="ms", of=middle(prefix), about=about
+    )
 
 
 @dataclass(frozen=True)
