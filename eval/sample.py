@@ -44,8 +44,9 @@ class Tool:
 
 @dataclass(frozen=True)
 class Act:
-    """What an ideal system does: from `t` on, a multiple of 0.2 s, it says `text`; or
-    calls a tool in the turn that ends at `t`."""
+    """What an ideal system does: from `t` on, a multiple of 0.2 s, it says `text` in place
+    of what it was saying ("": it falls silent); or calls a tool in the turn that ends at
+    `t`."""
 
     t: float
     text: str = ""

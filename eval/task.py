@@ -33,6 +33,17 @@ def mean(column: str) -> Callable[[Sequence[Row]], float | None]:
     return over
 
 
+def mean_of(columns: Sequence[str]) -> Callable[[Sequence[Row]], float | None]:
+    """The mean of columns' means, for families that count alike however many samples each
+    has: a column is one family's, None in other rows."""
+
+    def over(rows: Sequence[Row]) -> float | None:
+        values = [v for c in columns if (v := mean(c)(rows)) is not None]
+        return sum(values) / len(values) if values else None
+
+    return over
+
+
 @dataclass(frozen=True)
 class Metric:
     """A figure over samples. of: rows -> figure (None: mean of the rows' own value);

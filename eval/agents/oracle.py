@@ -13,13 +13,15 @@ from eval.voice import Mouth, no_arguments
 class _Oracle:
     def __init__(self, sample: Sample) -> None:
         self._mouth, self._turn = Mouth(), 0
-        self._acts = {round(act.t / TURN_S): act for act in sample.ideal if act.text}
+        self._acts = {round(act.t / TURN_S): act for act in sample.ideal if not act.call}
         self._calls = [act for act in sample.ideal if act.call]
 
     def step(self, heard: Heard) -> Said:
         self._turn += 1
         act = self._acts.get(self._turn)
         if act:
+            self._mouth.stop()
+        if act and act.text:
             self._mouth.say(act.text)
         now = [c for c in self._calls if round(c.t / TURN_S) == self._turn]
         calls = tuple((c.call, dict(c.arguments)) for c in now)

@@ -14,15 +14,29 @@ from eval.ears import Ears
 from eval.formulas.full_duplex_bench import latency, took_turn
 from eval.judge import Judge
 from eval.record import Record
-from eval.sample import TURN_S, Act, Fault, Sample, Span, whole_turns
+from eval.sample import Act, Fault, Sample
+from eval.scene import Scene, onset
 from eval.task import Asked, Metric, Published, Row
-from interaction.data import world
-from interaction.modality.audio import TURN_SAMPLES
+from interaction.data.scenes import arithmetic, echo
 
-TURNS = 40
+LEAD_S = (0.4, 1.0)
 ROOM_S = 3.0  # for an answer, behind where it should begin
-MIX = {"echo": 1.0, "arithmetic": 1.0}
 EARLY_S = 0.1  # a first word this little before the measured end is an answer
+
+
+def _sample(seed: int, index: int) -> Sample:
+    s = Scene("turn_synth", seed, index)
+    plan = (echo, arithmetic)[s.rng.integers(2)].build(s.rng, False)
+    assert plan.answer is not None
+    end = s.say(plan.says, s.rng.uniform(*LEAD_S)).t1
+    begins, answer = onset(end), " ".join(plan.answer)
+    return Sample(
+        id=s.id,
+        audio=s.audio(begins + ROOM_S),
+        user=tuple(s.spans),
+        truth={"end": end, "answer": answer},
+        ideal=(Act(begins, answer),),
+    )
 
 
 @dataclass(frozen=True)
@@ -42,26 +56,7 @@ class TurnTaking(Published):
     }
 
     def samples(self, asked: Asked) -> Iterator[Sample | Fault]:
-        made = 0
-        for i in itertools.count():
-            d = world.dialogue(asked.seed, i, "held_out_voices", TURNS, MIX, echo=False)
-            if not d.exchanges:
-                continue
-            e = d.exchanges[0]
-            assert e.onset is not None and e.answer is not None  # these are all answered
-            # Nothing but this question: what comes after would be answered too.
-            end = d.exchanges[1].utterance_t0 if len(d.exchanges) > 1 else TURNS * TURN_S
-            alone = d.user[: int(end / TURN_S) * TURN_SAMPLES]
-            alone = alone[: round((e.onset + ROOM_S) / TURN_S) * TURN_SAMPLES]
-            said = next(u for u in d.utterances if u.lane == "user")
-            yield Sample(
-                id=f"turn-{made:04}",
-                audio=whole_turns(alone, e.onset + ROOM_S),
-                user=(Span(said.text, said.t0, e.question_end),),
-                truth={"end": e.question_end, "answer": e.answer},
-                ideal=(Act(e.onset, e.answer),),
-            )
-            made += 1
+        return (_sample(asked.seed, i) for i in itertools.count())
 
     def measure(self, record: Record, ears: Ears, judge: Judge) -> Row:
         end, words = record.truth["end"], ears.words(record)

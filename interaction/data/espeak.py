@@ -94,18 +94,18 @@ def _views() -> Path:
 
 @functools.cache
 def _view(language: str, variant: str) -> bytes:
-    """The path of espeak-ng data that hold English in one accent and variant."""
+    """The path of espeak-ng data that hold one accent of one language, and one variant."""
     data = Path(espeakng_loader.get_data_path())
     accents = [
-        file for file in (data / "lang" / "gmw").iterdir() if file.name.lower() == language
+        file for file in sorted(data.glob("lang/*/*")) if file.name.lower() == language
     ]
     chosen = data / "voices" / "!v" / variant
     if not accents or not chosen.is_file():
-        raise ValueError(f"espeak-ng has no English voice '{language}+{variant}'")
+        raise ValueError(f"espeak-ng has no voice '{language}+{variant}'")
     view = _views() / f"{language}+{variant}"
     for file in (
         *(data / name for name in ("phondata", "phonindex", "phontab", "intonations")),
-        data / "en_dict",
+        data / f"{language.partition('-')[0]}_dict",
         accents[0],
         chosen,
     ):

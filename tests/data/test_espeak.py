@@ -82,7 +82,7 @@ def test_words_that_espeak_joins_get_times():
 
 
 def test_unknown_voice():
-    with pytest.raises(ValueError, match="no English voice"):
+    with pytest.raises(ValueError, match="no voice"):
         speak(["hello"], Voice("en-gb-none", "m3"))
 
 
@@ -104,3 +104,12 @@ def test_voices_are_split():
     drawn = {sample_user_voice(rng, True).variant for _ in range(200)}
     assert drawn == {v.variant for v in HELD_OUT_VOICES}
     assert not drawn & {sample_user_voice(rng, False).variant for _ in range(200)}
+
+
+@pytest.mark.parametrize(("language", "word"), [("es", "agua"), ("fr", "fenêtre")])
+def test_other_languages_have_their_own_sounds(language, word):
+    foreign = speak((word,), Voice(language, "f5"))
+    english = speak((word,), Voice("en-us", "f5"))
+    assert 0.1 < foreign.seconds < 0.8
+    n = min(len(foreign.wave), len(english.wave))
+    assert not np.array_equal(foreign.wave[:n], english.wave[:n])

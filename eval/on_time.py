@@ -1,0 +1,86 @@
+"""The right words at the right time: one expected meaning and one window a sample.
+
+Both or nothing. How much hangs on the width of windows is told by a curve: the same rate
+with windows that are wider by 0.5, 1 and 2 s on either side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eval.agents.fixed_latency import delay
+from eval.sample import Sample, Span
+from eval.task import Metric, Row, mean_of
+from eval.utterances import plain
+
+WIDER = {"0_5s": 0.5, "1s": 1.0, "2s": 2.0}
+HEADLINE = "0_5s"
+Window = tuple[float, float]
+
+
+def means(text: str, accepted: Sequence[str]) -> bool:
+    """Whether it says one of these, and nothing else."""
+    return plain(text) in [plain(other) for other in accepted]
+
+
+def within(t: float, window: Window, wider: float) -> bool:
+    return window[0] - wider <= t <= window[1] + wider
+
+
+def on_time(
+    said: Sequence[Span], accepted: Sequence[str], window: Window, wider: float
+) -> bool:
+    """Whether an utterance that begins in the window has the meaning."""
+    return any(within(u.t0, window, wider) and means(u.text, accepted) for u in said)
+
+
+def measured(
+    said: Sequence[Span], family: str, accepted: Sequence[str], window: Window,
+    besides: Sequence[Window] = (),
+) -> Row:  # fmt: skip
+    """A row. besides: where else the instruction has the system speak."""
+    row: dict[str, float | None] = {}
+    for name, wider in WIDER.items():
+        right = float(on_time(said, accepted, window, wider))
+        row |= {f"right_{name}": right, f"{family}_{name}": right}
+    tolerance = WIDER[HEADLINE]
+    stray = any(
+        not any(within(u.t0, w, tolerance) for w in (window, *besides)) for u in said
+    )
+    times = [u.t0 for u in said if means(u.text, accepted)]
+    off = [max(window[0] - t, t - window[1], 0.0) for t in times]
+    return row | {
+        "meant": float(bool(times)),
+        "only": float(bool(row[f"right_{HEADLINE}"]) and not stray),
+        "off": min(off) if off else None,
+    }
+
+
+def known(agent: str, sample: Sample) -> Row | None:
+    """What `measured` must give: only an oracle knows the words."""
+    rights = [f"right_{name}" for name in WIDER]
+    rights.append(f"{sample.truth['family']}_{HEADLINE}")
+    if agent in ("silent", "parrot", "always_talk") or delay(agent) is not None:
+        return dict.fromkeys([*rights, "meant", "only"], 0.0) | {"off": None}
+    if agent == "oracle":
+        return dict.fromkeys([*rights, "meant", "only"], 1.0) | {"off": 0.0}
+    return None
+
+
+def metrics(families: Sequence[str]) -> dict[str, Metric]:
+    shown: dict[str, Metric] = {}
+    for name, wider in WIDER.items():
+        columns = [f"{family}_{name}" for family in families]
+        about = f"right words within {wider:g} s of their window; mean of families"
+        shown[f"macro_{name}"] = Metric(True, hears=True, of=mean_of(columns), about=about)
+    for name, wider in WIDER.items():
+        about = f"the same with {wider:g} s, over all samples"
+        shown[f"right_{name}"] = Metric(True, hears=True, about=about)
+    for family in families:
+        about = f"within {WIDER[HEADLINE]:g} s, of this family"
+        shown[f"{family}_{HEADLINE}"] = Metric(True, hears=True, about=about)
+    return shown | {
+        "meant": Metric(True, hears=True, about="the right words, at any time"),
+        "only": Metric(True, hears=True, about="on time, and nothing at other times"),
+        "off": Metric(False, hears=True, unit="s", about="from the window, where meant"),
+    }
