@@ -74,7 +74,7 @@ TIMER = ("set_timer", {"minutes": 5})
         ([("get_weather", {"city": " boston"})], [WEATHER], 1, 1, 1),
         ([("get_weather", {"city": "Denver"})], [WEATHER], 1, 0, 0),
         ([("get_weather", {})], [WEATHER], 1, 0, 0),
-        ([("set_timer", {"minutes": "5", "label": "tea"})], [TIMER], 1, 1, 1),
+        ([("set_timer", {"minutes": "5", "label": "tea"})], [TIMER], 1, 0, 0),
         ([TIMER], [("set_timer", {"minutes": "$found.minutes"})], 1, 1, 1),
         ([TIMER, WEATHER], [WEATHER, TIMER], 1, 1, 1),
         # Calls of one tool are compared in order.
