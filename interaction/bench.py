@@ -7,8 +7,10 @@
 Measures, each after warm-up and interleaved so that a busy machine bends all alike: the
 machine's matrix products and memory copies; micro-turns with 1, 4, 16 sessions that hear
 speech; training steps. Figures are medians. Without --checkpoint the weights are random.
-With --numerics every micro-turn and training step runs in both numeric modes by turns, and
-the ratio invariant / fast of their medians is what the bits cost.
+With --numerics every micro-turn and training step runs in both numeric modes by turns; what
+the bits cost is the median of the ratios invariant / fast of one micro-turn each. (Turns in
+which somebody speaks take several times as long as others: medians of each mode may fall on
+different sides.)
 """
 
 from __future__ import annotations
@@ -199,7 +201,8 @@ def run(
 def compare_numerics(
     config: Any, checkpoint: str | None, slots: list[int], repetitions: int, train: bool
 ) -> dict[str, Any]:
-    """Each step in both modes, interleaved. -> medians in ms and their ratios."""
+    """Each step in both modes, interleaved. -> medians in ms; of the pairs' ratios, the
+    median and the middle half."""
     cfg = ModelConfig.from_mapping(config.model.to_dict())
     package = _package(config, cfg, checkpoint)
     steps: dict[str, Step] = {}
@@ -210,20 +213,24 @@ def compare_numerics(
         if train:
             steps[f"train {mode}"] = train_step(config, other)[0]
     times = measure(steps, repetitions)
-    rows = []
-    for what in [f"turn {n}" for n in slots] + ["train"] * train:
-        ms = {m: float(np.median(times[f"{what} {m}"])) for m in ("fast", "invariant")}
-        rows.append({
-            "what": what,
-            "fast_ms": round(ms["fast"], 2),
-            "invariant_ms": round(ms["invariant"], 2),
-            "ratio": round(ms["invariant"] / ms["fast"], 3),
-        })  # fmt: skip
-    return {"numerics": rows}
+    whats = [f"turn {n}" for n in slots] + ["train"] * train
+    modes = lambda what: (times[f"{what} fast"], times[f"{what} invariant"])  # noqa: E731
+    return {"numerics": [{"what": what} | compared(*modes(what)) for what in whats]}
+
+
+def compared(fast: np.ndarray, invariant: np.ndarray) -> dict[str, Any]:
+    """Milliseconds of the same steps in both modes, float64 [n] each."""
+    low, middle, high = np.percentile(invariant / fast, [25, 50, 75]).round(3).tolist()
+    return {
+        "fast_ms": round(float(np.median(fast)), 2),
+        "invariant_ms": round(float(np.median(invariant)), 2),
+        "ratio": middle,
+        "half": f"{low} to {high}",
+    }
 
 
 def _show_numerics(figures: dict[str, Any]) -> None:
-    table = Table("what", "fast ms", "invariant ms", "ratio", box=None)
+    table = Table("what", "fast ms", "invariant ms", "ratio", "half of them", box=None)
     for row in figures["numerics"]:
         table.add_row(*map(str, row.values()))
     Console().print(table)

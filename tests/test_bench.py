@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from interaction.bench import compared
+
 TINY = Path(__file__).parent / "tiny.py"
 
 
@@ -38,7 +42,15 @@ def test_numerics_are_compared(tmp_path):
     rows = json.loads(path.read_text())["numerics"]
     assert [row["what"] for row in rows] == ["turn 1", "train"]
     for row in rows:
-        assert abs(row["ratio"] - row["invariant_ms"] / row["fast_ms"]) < 0.01
+        low, high = map(float, row["half"].split(" to "))
+        assert 0 < low <= row["ratio"] <= high
+
+
+def test_a_ratio_is_of_pairs():
+    """Half of the turns speak: medians of each mode would fall on different sides."""
+    fast = np.array([10.0, 10.0, 50.0, 50.0, 10.0])
+    found = compared(fast, 1.1 * fast + np.array([0, 0, 0, 0, 40.0]))
+    assert found["ratio"] == 1.1 and found["invariant_ms"] / found["fast_ms"] > 4
 
 
 def test_wrong_requests_are_one_line(tmp_path):
