@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import resource
 import sys
 from typing import Any
@@ -49,6 +50,7 @@ async def drawn(spec: dict[str, Any]) -> str:
 def main() -> int:
     import vl_convert
 
+    os.nice(19)  # conversations go first
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     try:
         given = sys.stdin.read()

@@ -136,6 +136,7 @@ def ended(status: int) -> int:
 
 def run(code: str, limits: dict[str, int]) -> None:
     """Never returns."""
+    os.nice(19)  # conversations go first
     if sys.platform == "linux":
         ask(libc.prctl, NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     for what, most in (
