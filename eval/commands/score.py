@@ -77,16 +77,17 @@ def write(place: Path, names: Sequence[str], using: Means) -> None:
 
 
 def show(results: dict[str, Any]) -> None:
-    table = Table("task", "metric", "value", "95%", "n", "failed", "skipped", box=None)
+    """A table a task."""
+    console = Console()
     for name, figures in results.items():
+        table = Table(name, "value", "95%", "n", "failed", "skipped", box=None)
         for metric, f in figures.items():
             value = "none" if f["value"] is None else f"{f['value']:.3f} {f['unit']}"
             ci = "" if f["ci95"] is None else "{:.3f} to {:.3f}".format(*f["ci95"])
             star = "" if f["official"] else " *"
-            table.add_row(name, metric + star, value, ci, str(f["n"]), str(f["n_failed"]),
+            table.add_row(metric + star, value, ci, str(f["n"]), str(f["n_failed"]),
                           str(f["n_skipped"]))  # fmt: skip
-    console = Console()
-    console.print(table)
+        console.print(table, "")
     console.print("* not a published definition on its own data, words and judge")
 
 

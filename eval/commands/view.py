@@ -28,6 +28,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="samples a task whose sound the page holds, the first run's worst",
     )
+    arg(
+        "--samples",
+        type=int,
+        metavar="N",
+        help="samples a task that it shows, the first run's worst (all); the page then "
+        "goes anywhere, without the runs' files",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -37,7 +44,10 @@ def main(args: argparse.Namespace) -> int:
     folder = args.output.parent
     if not folder.is_dir():
         raise InputError(f"--output={args.output}: no directory {folder}; make it first")
-    text = page.render(runs, folder, args.audio)
+    if args.samples is not None and args.samples < 1:
+        raise InputError("--samples starts at 1")
+    beside = folder if args.samples is None else None
+    text = page.render(runs, beside, args.audio, args.samples)
     temporary = folder / f".tmp-{os.getpid()}-{args.output.name}"
     try:
         temporary.write_text(text, encoding="utf-8")

@@ -41,9 +41,11 @@ def inline(values: Any) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028")
 
 
-def render(runs: Sequence[Results], folder: Path, audio: int = 0) -> str:
-    """HTML of runs side by side. folder: where it will lie; audio: samples a task whose
-    sound it holds."""
+def render(
+    runs: Sequence[Results], folder: Path | None, audio: int = 0, most: int | None = None
+) -> str:
+    """HTML of runs side by side. folder: where it will lie, beside the runs; None: where
+    they are not; audio: samples a task whose sound it holds; most: that it shows."""
     names, here = labels(runs), resources.files("eval.view")
     parts = {name: (here / f"page.{name}").read_text("utf-8") for name in ("css", "js")}
     sheets = [tables.sheet(name, runs, names) for name in tasks(runs)]
@@ -51,7 +53,9 @@ def render(runs: Sequence[Results], folder: Path, audio: int = 0) -> str:
         "runs": names,
         "column_s": samples.COLUMN_S,
         "levels": samples.LEVELS,
-        "tasks": {s.task: samples.browser(s.task, runs, folder, audio) for s in sheets},
+        "tasks": {
+            s.task: samples.browser(s.task, runs, folder, audio, most) for s in sheets
+        },
     }
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,

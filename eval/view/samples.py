@@ -64,8 +64,8 @@ def heard(record: Record) -> dict[str, Any]:
     }
 
 
-def said(record: Record, page: Path, embed: bool) -> dict[str, Any]:
-    """One run's half. page: the directory that links start from."""
+def said(record: Record, page: Path | None, embed: bool) -> dict[str, Any]:
+    """One run's half. page: the directory that links start from; None: without any."""
     short: dict[str, Any] = {"out": envelope(record.output)}
     many: dict[str, list] = {
         "text": [[t, text] for t, text in record.text],
@@ -76,6 +76,8 @@ def said(record: Record, page: Path, embed: bool) -> dict[str, Any]:
     short |= {key: values for key, values in many.items() if values}
     if embed:
         return short | {"ogg": sound(record)}
+    if page is None:
+        return short
     return short | {"at": Path(os.path.relpath(record.path, page)).as_posix()}
 
 
@@ -92,11 +94,15 @@ def worst(run: Results, task: str, metric: str, n: int) -> list[str]:
     return [sample for _, sample in measured[:n]]
 
 
-def browser(name: str, runs: Sequence[Results], page: Path, audio: int) -> dict[str, Any]:
-    """A task's samples. audio: in how many of them the sound is kept in the page: those
-    in which the first run does worst."""
+def browser(
+    name: str, runs: Sequence[Results], page: Path | None, audio: int, most: int | None
+) -> dict[str, Any]:
+    """A task's samples. audio: in how many of them the sound is kept in the page; most: how
+    many of those that were measured are shown, where not all. Both are those in which the
+    first run does worst."""
     first = next(run for run in runs if name in run.figures)
-    listen = worst(first, name, next(iter(first.figures[name])), audio)
+    by = next(iter(first.figures[name]))
+    listen = worst(first, name, by, audio)
     metrics: dict[str, Figure] = {}
     for run in runs:
         metrics |= dict(run.figures.get(name, {}))
@@ -104,6 +110,9 @@ def browser(name: str, runs: Sequence[Results], page: Path, audio: int) -> dict[
     named = [key for key in every if key in metrics or not NUMBERED.search(key)]
     columns = list(dict.fromkeys(named))
     ids = sorted({sample for run in runs for sample in run.ids(name)})
+    if most is not None:
+        failed = {sample for run in runs for sample in run.faults.get(name, {})}
+        ids = sorted(failed | set(worst(first, name, by, most)))
     return {
         "columns": [_column(key, metrics.get(key, {})) for key in columns],
         "samples": [
@@ -123,7 +132,7 @@ def _sample(
     id_: str,
     runs: Sequence[Results],
     columns: list[str],
-    page: Path,
+    page: Path | None,
     embed: bool,
 ) -> dict[str, Any]:
     sample: dict[str, Any] = {"id": id_}

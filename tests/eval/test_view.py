@@ -153,11 +153,21 @@ def test_worst_first(runs):
     assert samples.worst(changed, "turn_synth", "right", 9) == ["b", "a"]
 
 
+def test_some_samples_for_a_page_that_goes_elsewhere(runs):
+    found = results.read(runs[1])
+    some = samples.browser("turn_synth", [found], None, 0, 2)["samples"]
+    first = next(iter(found.figures["turn_synth"]))
+    assert {s["id"] for s in some} == set(samples.worst(found, "turn_synth", first, 2))
+    assert all("at" not in one for s in some for one in s["runs"])
+    every = samples.browser("turn_synth", [found], runs[1].parent, 0, None)["samples"]
+    assert len(every) > 2 and all("at" in s["runs"][0] for s in every)
+
+
 def test_600_samples_fit_in_two_megabytes(runs):
     """A run of 12 tasks with 50 samples each, all of it talking."""
     found = results.read(runs[1])
     fixed = len(page.render([found], runs[1].parent))
-    of = samples.browser("turn_synth", [found], runs[1].parent, 0)
+    of = samples.browser("turn_synth", [found], runs[1].parent, 0, None)
     each = len(page.inline(of["samples"])) / LIMIT
     assert fixed < 60_000 and 600 * each + fixed + 12 * 6_000 < 2e6, (fixed, each)
 
@@ -225,6 +235,6 @@ def test_numbered_columns_stay_out_but_figures_do_not(runs):
     changed = results.Results(
         found.place, found.about, {"t": {"recall_at_05": figure}}, {"t": {"a": row}}, {}
     )
-    of = samples.browser("t", [changed], runs[0].parent, 0)
+    of = samples.browser("t", [changed], runs[0].parent, 0, None)
     assert of["columns"] == [["recall_at_05", 1, ""], ["kept", 0, ""]]
     assert of["samples"][0]["runs"][0]["row"] == [1.0, 1.0]
