@@ -104,8 +104,8 @@ class Native(Wire):
         now_s = turn.on_clock(turn.out.turn_s)
         said.events += [shown(told, now_s) for told in self.thoughts]
         said.early_ms = self._early_ms(said)
+        await self._show(now_s)  # before the turn that tells of it
         await self.send(m.encode(said))
-        await self._show(now_s)
 
     async def _show(self, now_s: float) -> None:
         """What the background has for the user's eyes, and asks."""
