@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import pkgutil
 
-from eval import commands
+from eval import modules
 from interaction.errors import run_command
 
 
@@ -26,18 +25,16 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     every = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    modules = {}
-    for found in pkgutil.iter_modules(commands.__path__):
-        module = modules[found.name] = importlib.import_module(
-            f"eval.commands.{found.name}"
-        )
+    commands = {}
+    for name in modules.names("eval.commands"):
+        module = commands[name] = importlib.import_module(f"eval.commands.{name}")
         about = (module.__doc__ or "").strip()
         module.add(every.add_parser(
-            found.name, help=about.splitlines()[0], description=about,
+            name, help=about.splitlines()[0], description=about,
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
         ))  # fmt: skip
     args = parser.parse_args()
-    return modules[args.command].main(args)
+    return commands[args.command].main(args)
 
 
 if __name__ == "__main__":

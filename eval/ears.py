@@ -7,13 +7,12 @@ Both are modules that a name chooses: `eval.vad.NAME` has `segments(wave)`,
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from eval import modules
 from eval.record import Record
 from eval.sample import Span
 from interaction.errors import InputError
@@ -51,17 +50,10 @@ def ears(words: str = "text_stream", vad: str = "silero") -> Ears:
 
 
 def _chosen(kind: str, name: str, face: str) -> Callable:
-    import eval.vad
-    import eval.words
-
-    module, _, rest = name.partition(":")
-    package = {"vad": eval.vad, "words": eval.words}[kind]
-    known = sorted(m.name for m in pkgutil.iter_modules(package.__path__))
-    if module not in known:
-        raise InputError(f"--{kind}: no {name!r}; there are {', '.join(known)}")
-    chosen = importlib.import_module(f"eval.{kind}.{module}")
+    chosen, rest = modules.named(f"eval.{kind}", f"--{kind}", name)
     if hasattr(chosen, "open"):
         return chosen.open(rest)
     if rest:
-        raise InputError(f"--{kind}={name}: {module} takes nothing behind a colon")
+        taken = name.partition(":")[0]
+        raise InputError(f"--{kind}={name}: {taken} takes nothing behind a colon")
     return getattr(chosen, face)

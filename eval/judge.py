@@ -5,12 +5,10 @@ A judge is a module of `eval.judges` with `open(rest)`: `--judge=NAME:REST`.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from pathlib import Path
 from typing import Protocol
 
-from interaction.errors import InputError
+from eval import modules
 
 
 class Judge(Protocol):
@@ -35,12 +33,7 @@ class Judge(Protocol):
 
 def judge(name: str = "none", official: Path | None = None) -> Judge:
     """Raises InputError for a name that is not there."""
-    import eval.judges
-
-    module, _, rest = name.partition(":")
-    known = sorted(m.name for m in pkgutil.iter_modules(eval.judges.__path__))
-    if module not in known:
-        raise InputError(f"--judge: no {name!r}; there are {', '.join(known)}")
-    opened = importlib.import_module(f"eval.judges.{module}").open(rest)
+    module, rest = modules.named("eval.judges", "--judge", name)
+    opened = module.open(rest)
     opened.official = official
     return opened

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eval.agents.fixed_latency import delay
+from eval.ears import Ears
+from eval.record import Record
 from eval.sample import Sample, Span
 from eval.task import Metric, Row, mean_of
-from eval.utterances import plain
+from eval.utterances import plain, utterances
 
 WIDER = {"0_5s": 0.5, "1s": 1.0, "2s": 2.0}
 HEADLINE = "0_5s"
@@ -54,6 +56,14 @@ def measured(
         "only": float(bool(row[f"right_{HEADLINE}"]) and not stray),
         "off": min(off) if off else None,
     }
+
+
+def measure(record: Record, ears: Ears) -> Row:
+    """Of a sample whose truth has family, expected, aliases, window, maybe besides."""
+    truth, said = record.truth, utterances(ears.words(record))
+    accepted = [truth["expected"], *truth["aliases"]]
+    besides = truth.get("besides", ())
+    return measured(said, truth["family"], accepted, truth["window"], besides)
 
 
 def known(agent: str, sample: Sample) -> Row | None:

@@ -6,12 +6,12 @@ A task is a module of `eval.tasks` with a `TASK`; its name is the module's.
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from eval import modules
 from eval.ears import Ears
 from eval.judge import Judge
 from eval.record import Record
@@ -116,9 +116,7 @@ class Published:
 
 
 def names() -> list[str]:
-    import eval.tasks
-
-    return sorted(m.name for m in pkgutil.iter_modules(eval.tasks.__path__))
+    return modules.names("eval.tasks")
 
 
 def load(name: str) -> Task:

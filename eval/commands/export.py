@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import pkgutil
 from pathlib import Path
 
-from eval import formats, task
+from eval import modules, task
 from eval.commands import score
 from interaction.errors import InputError
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    known = sorted(m.name for m in pkgutil.iter_modules(formats.__path__))
     parser.add_argument("run", type=Path)
-    parser.add_argument("--format", required=True, choices=known)
+    parser.add_argument("--format", required=True, choices=modules.names("eval.formats"))
     parser.add_argument("--output", required=True, type=Path, help="a new directory")
     parser.add_argument("--tasks", help="names, with commas (all of the run)")
     score.add_means(parser)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import pkgutil
 
 from rich.console import Console
 from rich.table import Table
 
-from eval import task
+from eval import modules, task
 
 KINDS = ("agents", "words", "vad", "judges")
 
@@ -26,11 +25,10 @@ def main(args: argparse.Namespace) -> int:
         table.add_row(name, truth, next(iter(found.metrics)), found.about)
     console.print(table)
     for kind in KINDS:
-        package = importlib.import_module(f"eval.{kind}")
         table = Table(kind, "", box=None)
-        for each in pkgutil.iter_modules(package.__path__):
-            module = importlib.import_module(f"eval.{kind}.{each.name}")
-            table.add_row(each.name, (module.__doc__ or "").strip().splitlines()[0])
+        for name in modules.names(f"eval.{kind}"):
+            module = importlib.import_module(f"eval.{kind}.{name}")
+            table.add_row(name, (module.__doc__ or "").strip().splitlines()[0])
         console.print()
         console.print(table)
     return 0

@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib
 import itertools
 import json
-import pkgutil
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eval import agents, run, task
+from eval import modules, run, task
 from eval.agent import Agent
 from eval.commands import score
 from eval.sample import Fault, Sample
@@ -53,11 +51,8 @@ def named(names: str) -> dict[str, task.Task]:
 
 
 def open_agent(name: str, given: str) -> Agent:
-    known = sorted(m.name for m in pkgutil.iter_modules(agents.__path__))
-    if name not in known:
-        raise InputError(f"--agent: no {name!r}; there are {', '.join(known)}")
-    arguments = pairs("--agent_args", given)
-    return importlib.import_module(f"eval.agents.{name}").open(arguments)
+    module, _ = modules.named("eval.agents", "--agent", name)
+    return module.open(pairs("--agent_args", given))
 
 
 def pairs(option: str, given: str) -> dict[str, str]:

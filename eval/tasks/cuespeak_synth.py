@@ -18,7 +18,6 @@ from eval.record import Record
 from eval.sample import Act, Fault, Sample, Span
 from eval.scene import Scene, Uttered, onset
 from eval.task import Asked, Published, Row
-from eval.utterances import utterances
 from interaction.data.scenes.statements import STATEMENTS, sample_statement
 from interaction.data.scenes.words import CUES, NUMBERS
 
@@ -119,9 +118,7 @@ class CueSpeaking(Published):
         return (_sample(asked.seed, i) for i in itertools.count())
 
     def measure(self, record: Record, ears: Ears, judge: Judge) -> Row:
-        truth, said = record.truth, utterances(ears.words(record))
-        accepted = [truth["expected"], *truth["aliases"]]
-        return on_time.measured(said, truth["family"], accepted, truth["window"])
+        return on_time.measure(record, ears)
 
     def known(self, agent: str, sample: Sample) -> Row | None:
         return on_time.known(agent, sample)

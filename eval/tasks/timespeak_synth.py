@@ -18,7 +18,6 @@ from eval.record import Record
 from eval.sample import TURN_S, Act, Fault, Sample
 from eval.scene import Scene, next_turn, onset
 from eval.task import Asked, Published, Row
-from eval.utterances import utterances
 from interaction.data.espeak import agent_speech
 from interaction.data.scenes.words import CUES, NOUNS, NUMBERS
 
@@ -90,11 +89,7 @@ class TimeSpeaking(Published):
         return (_sample(asked.seed, i) for i in itertools.count())
 
     def measure(self, record: Record, ears: Ears, judge: Judge) -> Row:
-        truth, said = record.truth, utterances(ears.words(record))
-        accepted = [truth["expected"], *truth["aliases"]]
-        return on_time.measured(
-            said, truth["family"], accepted, truth["window"], truth["besides"]
-        )
+        return on_time.measure(record, ears)
 
     def known(self, agent: str, sample: Sample) -> Row | None:
         return on_time.known(agent, sample)

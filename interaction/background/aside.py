@@ -12,7 +12,7 @@ from types import TracebackType
 from interaction.background.backends import Backend
 from interaction.background.partner import Partner
 from interaction.background.protocol import Told
-from interaction.background.show import kind, line
+from interaction.background.show import titled
 from interaction.background.toolbox import Toolbox
 from interaction.background.tools.timer import Timer
 from interaction.background.toolset import open_tools
@@ -96,6 +96,5 @@ class Aside:
         return True
 
     def _show(self, told: Told) -> None:
-        text = f"{told.task}: {line(told.update)}"
         with self._lock:
-            self._events.append(Event(self._now_s, "background", kind(told.update), text))
+            self._events.append(Event(self._now_s, "background", *titled(told)))

@@ -8,6 +8,7 @@ from interaction.background.protocol import (
     Failed,
     Final,
     Thinking,
+    Told,
     ToolFinished,
     ToolStarted,
     Update,
@@ -15,8 +16,10 @@ from interaction.background.protocol import (
 from interaction.background.toolbox import described
 
 
-def kind(update: Update) -> str:
-    return str(type(update).__struct_config__.tag)
+def titled(told: Told) -> tuple[str, str]:
+    """Kind and text of an event."""
+    kind = type(told.update).__struct_config__.tag
+    return str(kind), f"{told.task}: {line(told.update)}"
 
 
 def line(update: Update) -> str:

@@ -20,15 +20,11 @@ import functools
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from interaction.background import choice
 from interaction.background.choice import FORMS
 from interaction.errors import InputError, run_command
 from interaction.serve.limits import Limits
-
-if TYPE_CHECKING:
-    pass
 
 KEY = "INTERACTION_KEY"
 

@@ -10,7 +10,7 @@ from interaction.background.backends import Backend
 from interaction.background.desk import Limits
 from interaction.background.partner import Partner
 from interaction.background.protocol import Told
-from interaction.background.show import kind, line
+from interaction.background.show import titled
 from interaction.background.toolbox import Tool, Toolbox
 from interaction.background.tools.timer import Timer
 from interaction.grammar import Kind
@@ -67,5 +67,4 @@ async def opened(
 
 def shown(told: Told, t_s: float) -> m.Happened:
     """An update as an event of a conversation."""
-    text = f"{told.task}: {line(told.update)}"
-    return m.Happened(t_s, "background", kind(told.update), text)
+    return m.Happened(t_s, "background", *titled(told))
