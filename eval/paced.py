@@ -121,11 +121,13 @@ class _Talks:
 
     def step(self, heard: Sequence[Heard]) -> list[Said]:
         """Waits for nothing. Raises Broken."""
+        # What plays is settled before the turn goes out: no answer comes within its question.
+        said = [talk.speaker.turn() for talk in self._talks]
         for talk, each in zip(self._talks, heard, strict=True):
             if talk.broken:
                 raise Broken(f"{type(talk.broken).__name__}: {talk.broken}")
             self._loop.call_soon_threadsafe(talk.hear, each)
-        return [talk.speaker.turn() for talk in self._talks]
+        return said
 
     def close(self) -> None:
         self._run(talk.end() for talk in self._talks)
