@@ -7,41 +7,23 @@ no `jsd`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from eval.ears import Ears
+from eval.fdb import FullDuplexBench
 from eval.formulas.full_duplex_bench import backchannel, divergence
 from eval.judge import Judge
 from eval.layouts import full_duplex_bench as layout
-from eval.layouts.full_duplex_bench import Subset
 from eval.record import Record
 from eval.sample import Fault, Sample
 from eval.task import Asked, Metric, Row
-from eval.tasks.fdb_pause_candor import CROSSCHECK, SOURCE
 from interaction.errors import InputError
-
-PUBLISHED = {
-    "PersonaPlex": {"turn_over_rate": 0.327, "frequency": 0.025, "jsd": 0.649},
-    "dGSLM": {"turn_over_rate": 0.691, "frequency": 0.015, "jsd": 0.934},
-    "Moshi": {"turn_over_rate": 1.0, "frequency": 0.001, "jsd": 0.957},
-    "Freeze-Omni": {"turn_over_rate": 0.636, "frequency": 0.001, "jsd": 0.997},
-    "Gemini 2.0": {"turn_over_rate": 0.091, "frequency": 0.012, "jsd": 0.896},
-    "GPT-Realtime": {"turn_over_rate": 0.0, "frequency": 0.007, "jsd": 0.980},
-}
 
 
 @dataclass(frozen=True)
-class Backchannels:
-    subset: Subset = layout.BACKCHANNEL
-    about: str = "FDB v1, ICC: short signs of listening"
-    version: int = 1
-    synthetic: bool = False
-    published: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: PUBLISHED)
-    source: str = SOURCE
-    crosscheck: str = CROSSCHECK
-
+class Backchannels(FullDuplexBench):
     metrics = {
         "turn_over_rate": Metric(
             up=False, official=True, hears=True, detects=True,
@@ -93,4 +75,15 @@ class Backchannels:
         return None
 
 
-TASK = Backchannels()
+TASK = Backchannels(
+    layout.BACKCHANNEL,
+    "FDB v1, ICC: short signs of listening",
+    {
+        "PersonaPlex": {"turn_over_rate": 0.327, "frequency": 0.025, "jsd": 0.649},
+        "dGSLM": {"turn_over_rate": 0.691, "frequency": 0.015, "jsd": 0.934},
+        "Moshi": {"turn_over_rate": 1.0, "frequency": 0.001, "jsd": 0.957},
+        "Freeze-Omni": {"turn_over_rate": 0.636, "frequency": 0.001, "jsd": 0.997},
+        "Gemini 2.0": {"turn_over_rate": 0.091, "frequency": 0.012, "jsd": 0.896},
+        "GPT-Realtime": {"turn_over_rate": 0.0, "frequency": 0.007, "jsd": 0.980},
+    },
+)

@@ -7,48 +7,26 @@ needs --judge and --official-repo, whose eval_user_interruption.py holds its pro
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from eval.agents.fixed_latency import delay, start
 from eval.ears import Ears
-from eval.formulas.full_duplex_bench import SYSTEM_GAP_S, latency, merged, took_turn
+from eval.fdb import FullDuplexBench, kept_talking
+from eval.formulas.full_duplex_bench import latency, took_turn
 from eval.judge import Judge
 from eval.layouts import full_duplex_bench as layout
-from eval.layouts.full_duplex_bench import Subset
 from eval.layouts.prompts import prompt
 from eval.record import Record
-from eval.sample import Fault, Sample, Span
-from eval.task import Asked, Metric, Row
-from eval.tasks.fdb_pause_candor import CROSSCHECK, SOURCE
+from eval.sample import Sample, Span
+from eval.task import Metric, Row
 
-PUBLISHED = {
-    "PersonaPlex": {"turn_over_rate": 1.0, "rating": 4.210, "latency": 0.400},
-    "dGSLM": {"turn_over_rate": 0.917, "rating": 0.201, "latency": 2.531},
-    "Moshi": {"turn_over_rate": 1.0, "rating": 0.765, "latency": 0.257},
-    "Freeze-Omni": {"turn_over_rate": 0.867, "rating": 3.615, "latency": 1.409},
-    "Gemini 2.0": {"turn_over_rate": 0.891, "rating": 3.376, "latency": 1.183},
-    "GPT-Realtime": {"turn_over_rate": 0.970, "rating": 3.850, "latency": 1.500},
-}
 RATING = re.compile(r"Analysis:\s*(.*?)\nI would rate the AI's response as (\d+)", re.S)
 
 
-def kept_talking(spoken: Sequence[tuple[float, float]], start: float, end: float) -> bool:
-    """Whether a system that spoke at `start` spoke on to `end`, pauses of 0.5 s apart."""
-    return any(a <= start and b >= end for a, b in merged(spoken, SYSTEM_GAP_S))
-
-
 @dataclass(frozen=True)
-class Interruption:
-    subset: Subset = layout.INTERRUPTION
-    about: str = "FDB v1, synthetic: a user cuts in"
-    version: int = 1
-    synthetic: bool = False
-    published: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: PUBLISHED)
-    source: str = SOURCE
-    crosscheck: str = CROSSCHECK
-
+class Interruption(FullDuplexBench):
     metrics = {
         "turn_over_rate": Metric(
             up=True, official=True, hears=True,
@@ -68,10 +46,7 @@ class Interruption:
         ),
     }  # fmt: skip
 
-    def samples(self, asked: Asked) -> Iterator[Sample | Fault]:
-        return layout.samples(asked, self.subset, self._read)
-
-    def _read(self, place: Path) -> Iterator[Sample]:
+    def read(self, place: Path) -> Iterator[Sample]:
         file = place / self.subset.truth
         event = layout.events(file, ["context", "interrupt"])[0]
         a, b = event["timestamp"]
@@ -138,4 +113,15 @@ def rating(record: Record, words: Sequence[Span], judge: Judge) -> int | None:
     return int(found[-1][1])
 
 
-TASK = Interruption()
+TASK = Interruption(
+    layout.INTERRUPTION,
+    "FDB v1, synthetic: a user cuts in",
+    {
+        "PersonaPlex": {"turn_over_rate": 1.0, "rating": 4.210, "latency": 0.400},
+        "dGSLM": {"turn_over_rate": 0.917, "rating": 0.201, "latency": 2.531},
+        "Moshi": {"turn_over_rate": 1.0, "rating": 0.765, "latency": 0.257},
+        "Freeze-Omni": {"turn_over_rate": 0.867, "rating": 3.615, "latency": 1.409},
+        "Gemini 2.0": {"turn_over_rate": 0.891, "rating": 3.376, "latency": 1.183},
+        "GPT-Realtime": {"turn_over_rate": 0.970, "rating": 3.850, "latency": 1.500},
+    },
+)

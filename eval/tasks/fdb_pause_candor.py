@@ -5,33 +5,22 @@ Recorded conversations (Candor, 216 samples): --data holds v1_0/candor_pause_han
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from eval.ears import Ears
+from eval.fdb import FullDuplexBench
 from eval.formulas.full_duplex_bench import took_turn
 from eval.judge import Judge
 from eval.layouts import full_duplex_bench as layout
-from eval.layouts.full_duplex_bench import Subset
 from eval.record import Record
-from eval.sample import Fault, Sample
-from eval.task import Asked, Metric, Row
-
-SOURCE = "README of DanielLin94144/Full-Duplex-Bench"
-CROSSCHECK = "full_duplex_bench"
+from eval.sample import Sample
+from eval.task import Metric, Row
 
 
 @dataclass(frozen=True)
-class PauseHandling:
-    subset: Subset
-    about: str
-    published: Mapping[str, Mapping[str, float]]
-    version: int = 1
-    synthetic: bool = False
-    source: str = SOURCE
-    crosscheck: str = CROSSCHECK
-
+class PauseHandling(FullDuplexBench):
     metrics = {
         "turn_over_rate": Metric(
             up=False, official=True, hears=True, about="took a turn, anywhere in the wav"
@@ -42,10 +31,7 @@ class PauseHandling:
         "spoke": Metric(up=None, hears=True, about="said any word at all"),
     }
 
-    def samples(self, asked: Asked) -> Iterator[Sample | Fault]:
-        return layout.samples(asked, self.subset, self._read)
-
-    def _read(self, place: Path) -> Iterator[Sample]:
+    def read(self, place: Path) -> Iterator[Sample]:
         events = layout.events(place / self.subset.truth, ["text"], "[PAUSE]")
         pauses = [one["timestamp"] for one in events]
         yield layout.sample(place, {"pauses": pauses}, (), max(b for _, b in pauses))

@@ -5,41 +5,23 @@ Recorded conversations (Candor, 119 samples): --data holds v1_0/candor_turn_taki
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from eval.agents.fixed_latency import delay, start
 from eval.ears import Ears
+from eval.fdb import FullDuplexBench
 from eval.formulas.full_duplex_bench import latency, took_turn
 from eval.judge import Judge
 from eval.layouts import full_duplex_bench as layout
-from eval.layouts.full_duplex_bench import Subset
 from eval.record import Record
-from eval.sample import Fault, Sample, Span
-from eval.task import Asked, Metric, Row
-from eval.tasks.fdb_pause_candor import CROSSCHECK, SOURCE
-
-PUBLISHED = {
-    "PersonaPlex": {"turn_over_rate": 0.992, "latency": 0.070},
-    "dGSLM": {"turn_over_rate": 0.975, "latency": 0.352},
-    "Moshi": {"turn_over_rate": 0.941, "latency": 0.265},
-    "Freeze-Omni": {"turn_over_rate": 0.336, "latency": 0.953},
-    "Gemini 2.0": {"turn_over_rate": 0.655, "latency": 1.301},
-    "GPT-Realtime": {"turn_over_rate": 1.0, "latency": 1.470},
-}
+from eval.sample import Sample, Span
+from eval.task import Metric, Row
 
 
 @dataclass(frozen=True)
-class TurnTaking:
-    subset: Subset = layout.TURN_TAKING
-    about: str = "FDB v1, Candor: the end of a turn"
-    version: int = 1
-    synthetic: bool = False
-    published: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: PUBLISHED)
-    source: str = SOURCE
-    crosscheck: str = CROSSCHECK
-
+class TurnTaking(FullDuplexBench):
     metrics = {
         "turn_over_rate": Metric(up=True, official=True, hears=True),
         "latency": Metric(
@@ -53,10 +35,7 @@ class TurnTaking:
         ),
     }  # fmt: skip
 
-    def samples(self, asked: Asked) -> Iterator[Sample | Fault]:
-        return layout.samples(asked, self.subset, self._read)
-
-    def _read(self, place: Path) -> Iterator[Sample]:
+    def read(self, place: Path) -> Iterator[Sample]:
         events = layout.events(place / self.subset.truth, ["text"], "[TURN-TAKING]")
         end = float(events[0]["timestamp"][0])
         yield layout.sample(place, {"end": end}, [Span("", 0.0, end)], end)
@@ -88,4 +67,15 @@ class TurnTaking:
         return None
 
 
-TASK = TurnTaking()
+TASK = TurnTaking(
+    layout.TURN_TAKING,
+    "FDB v1, Candor: the end of a turn",
+    {
+        "PersonaPlex": {"turn_over_rate": 0.992, "latency": 0.070},
+        "dGSLM": {"turn_over_rate": 0.975, "latency": 0.352},
+        "Moshi": {"turn_over_rate": 0.941, "latency": 0.265},
+        "Freeze-Omni": {"turn_over_rate": 0.336, "latency": 0.953},
+        "Gemini 2.0": {"turn_over_rate": 0.655, "latency": 1.301},
+        "GPT-Realtime": {"turn_over_rate": 1.0, "latency": 1.470},
+    },
+)

@@ -11,6 +11,6 @@ from eval.tasks.fdb_v1_5_interruption import Overlap, metrics
 TASK = Overlap(
     layout.overlap("user_backchannel"),
     "FDB v1.5: a user signs that they listen",
-    metrics("resume", keep_on=True),
     {"GPT-4o": {"respond": 0.03, "resume": 0.70, "stop": 0.21, "response": 1.32}},
+    metrics=metrics("resume", keep_on=True),
 )

@@ -11,6 +11,6 @@ from eval.tasks.fdb_v1_5_interruption import Overlap, metrics
 TASK = Overlap(
     layout.overlap("background_speech"),
     "FDB v1.5: somebody else is heard",
-    metrics("resume", keep_on=True),
     {"GPT-4o": {"respond": 0.93, "resume": 0.04, "stop": 0.18, "response": 1.26}},
+    metrics=metrics("resume", keep_on=True),
 )

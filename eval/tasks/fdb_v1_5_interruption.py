@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from eval import record as records
 from eval.ears import Ears
+from eval.fdb import FullDuplexBench, kept_talking
 from eval.formulas.full_duplex_bench import BEHAVIOURS, Interval, timing
 from eval.judge import Judge
 from eval.layouts import full_duplex_bench as layout
-from eval.layouts.full_duplex_bench import CLEAN, Subset
+from eval.layouts.full_duplex_bench import CLEAN
 from eval.record import Record
 from eval.sample import Fault, Sample, Span
-from eval.task import Asked, Metric, Row
-from eval.tasks.fdb_interruption import kept_talking
-from eval.tasks.fdb_pause_candor import CROSSCHECK
+from eval.task import Metric, Row
 
 TRIES = 3  # of a judge whose reply cannot be read; the official code never gives up
 JUDGE = "gpt-4o-2024-08-06"
@@ -52,22 +51,13 @@ def metrics(headline: str, keep_on: bool) -> Mapping[str, Metric]:
 
 
 @dataclass(frozen=True)
-class Overlap:
+class Overlap(FullDuplexBench):
     """The official code gives lists of stretches, and no one number: the means are ours."""
 
-    subset: Subset
-    about: str
-    metrics: Mapping[str, Metric]
-    published: Mapping[str, Mapping[str, float]]
-    version: int = 1
-    synthetic: bool = False
+    metrics: Mapping[str, Metric] = field(kw_only=True)
     source: str = "arXiv 2507.23159 v4, table 2"
-    crosscheck: str = CROSSCHECK
 
-    def samples(self, asked: Asked) -> Iterator[Sample | Fault]:
-        return layout.samples(asked, self.subset, self._read)
-
-    def _read(self, place: Path) -> Iterator[Sample]:
+    def read(self, place: Path) -> Iterator[Sample]:
         file = place / self.subset.truth
         about = layout.read_json(file)
         layout.check(file, about, ["context_text", "current_turn_text", "timestamps"])
@@ -130,14 +120,14 @@ def behaviour(record: Record, ears: Ears, judge: Judge) -> dict[str, float]:
         replies = judge.ask(asked, system=layout.text(file), temperature=1.0, seed=seed)
         if not replies:
             return {}
-        seen = read(replies[0])
+        seen = seen_in(replies[0])
         if seen:
             return {name: float(tag == seen) for tag, name in NAMES.items()}
         judge.misread()
     return {}
 
 
-def read(reply: str) -> str | None:
+def seen_in(reply: str) -> str | None:
     """The one behaviour that a reply names, in the first JSON object that has any."""
     decoder, at = json.JSONDecoder(), reply.find("{")
     while at >= 0:
@@ -156,6 +146,6 @@ def read(reply: str) -> str | None:
 TASK = Overlap(
     layout.overlap("user_interruption"),
     "FDB v1.5: a user cuts in",
-    metrics("respond", keep_on=False),
     {"GPT-4o": {"respond": 0.78, "resume": 0.10, "stop": 0.23, "response": 1.50}},
+    metrics=metrics("respond", keep_on=False),
 )

@@ -11,6 +11,6 @@ from eval.tasks.fdb_v1_5_interruption import Overlap, metrics
 TASK = Overlap(
     layout.overlap("talking_to_other"),
     "FDB v1.5: a user speaks to somebody else",
-    metrics("resume", keep_on=True),
     {"GPT-4o": {"respond": 0.91, "resume": 0.02, "stop": 0.18, "response": 1.16}},
+    metrics=metrics("resume", keep_on=True),
 )

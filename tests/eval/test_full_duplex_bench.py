@@ -21,7 +21,7 @@ from eval.run import run
 from eval.sample import Fault, Sample, Span
 from eval.score import official
 from eval.task import Asked
-from eval.tasks.fdb_v1_5_interruption import read
+from eval.tasks.fdb_v1_5_interruption import seen_in
 from interaction.errors import InputError
 from tests.eval.fdb_tree import SECONDS, checkout, tree, wave
 
@@ -327,7 +327,7 @@ def test_what_a_judge_saw_of_an_overlap(data, tmp_path):
     ('{"behaviour": ["C_SLEEP"]}', None),
 ])  # fmt: skip
 def test_reading_a_judges_reply(reply, seen):
-    assert read(reply) == seen
+    assert seen_in(reply) == seen
 
 
 def test_stops_and_responses_at_the_event(data, tmp_path):
