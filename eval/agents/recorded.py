@@ -2,14 +2,16 @@
 
     --agent=recorded --agent_args=path=outputs
 
-A sample's is <path>/<id>.wav or <path>/<id>/output.wav, of any rate, one channel, as long
-as its input or not. Words, where there are any, are those of <id>.json or <id>/output.json
-as Full-Duplex-Bench has them: {"chunks": [{"text": ..., "timestamp": [start, end]}]}. The
-first 200 ms are left out: by then nothing can have been heard.
+A sample's is <path>/<id>.wav or output.wav in a folder <id>, of any rate, one channel, as
+long as its input or not; in a folder of Full-Duplex-Bench v2, B.wav. Folders are in <path>
+or one or two folders down. Words, where there are any, are those of the .json of the same
+name, as that benchmark has them: {"chunks": [{"text": ..., "timestamp": [start, end]}]}.
+The first 200 ms are left out: by then nothing can have been heard.
 """
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,13 +26,16 @@ from eval.sample import TURN_S, Sample, whole_turns
 from interaction.errors import InputError
 from interaction.modality.audio import SAMPLE_RATE, TURN_SAMPLES
 
+NAMES = ("output.wav", "B.wav")
+
 
 def _found(folder: Path, id_: str) -> tuple[Path, Path]:
     """Sound, and words that may not be there. Raises InputError without sound."""
-    for wav, words in ((f"{id_}.wav", f"{id_}.json"), (f"{id_}/output.wav",
-                       f"{id_}/output.json")):  # fmt: skip
-        if (folder / wav).is_file():
-            return folder / wav, folder / words
+    name = glob.escape(id_)
+    inside = (place for up in ("", "*/", "*/*/") for place in folder.glob(f"{up}{name}"))
+    for wav in (folder / f"{id_}.wav", *(p / w for p in inside for w in NAMES)):
+        if wav.is_file():
+            return wav, wav.with_suffix(".json")
     raise InputError(f"{folder}: neither {id_}.wav nor {id_}/output.wav")
 
 

@@ -1,4 +1,4 @@
-"""Full-Duplex-Bench v1 (arXiv 2503.04721), v1.5 (2507.23159) and v2, from their formulas.
+"""Full-Duplex-Bench v1 (arXiv 2503.04721) and v1.5 (2507.23159), from their formulas.
 
 Times are seconds. Where the published code does what one would not expect, the formula
 does too, and its docstring says so: the siblings that do not mislead are the tasks'.
@@ -7,7 +7,7 @@ does too, and its docstring says so: the siblings that do not mislead are the ta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import jensenshannon
@@ -133,51 +133,3 @@ def shares(behaviours: Sequence[str]) -> dict[str, float]:
     """v1.5: how often each behaviour was seen, of those that were seen at all."""
     n = len(behaviours)
     return {name: behaviours.count(name) / n for name in dict.fromkeys(behaviours)}
-
-
-class Conversation(NamedTuple):
-    """v2: one judged conversation. turn_taking, instructions: means over its events; task:
-    its own score, 1 to 5. None where the judge gave none."""
-
-    turn_taking: float | None
-    instructions: float | None
-    task: float | None
-
-
-def conversation(judged: dict[str, Any]) -> Conversation:
-    """judged: what v2's judge is asked for, as JSON."""
-    events = _judged_events(judged)
-    task = judged.get("Task-specific score")
-    n = len(events)
-    return Conversation(
-        sum(event[1] for event in events) / n if n else None,
-        sum(event[2] for event in events) / n if n else None,
-        float(task) if isinstance(task, (int, float)) else None,
-    )
-
-
-def _judged_events(judged: dict[str, Any]) -> list[tuple[Interval, float, float]]:
-    """Those with both scores: a judge may leave one out."""
-    found = []
-    for event in judged.get("Turn-taking event and score", []):
-        if isinstance(event, list) and len(event) >= 3:
-            scores = event[1:3]
-            if all(isinstance(score, (int, float)) for score in scores):
-                start, end = event[0]
-                found.append(((start, end), float(scores[0]), float(scores[1])))
-    return found
-
-
-def over_time(
-    judged: Sequence[dict[str, Any]], bin_s: float = 15.0, end_s: float = 120.0
-) -> list[tuple[float, float] | None]:
-    """v2: (turn-taking, instructions) in each stretch of 15 s of conversations of one task,
-    events weighted by how long they lie in it. None for a stretch without any."""
-    sums = np.zeros((round(end_s / bin_s), 3))
-    for one in judged:
-        for (a, b), turn, instruction in _judged_events(one):
-            for i in range(len(sums)):
-                inside = min(b, (i + 1) * bin_s) - max(a, i * bin_s)
-                if inside > 0:
-                    sums[i] += inside * np.array([1.0, turn, instruction])
-    return [(float(t / w), float(s / w)) if w else None for w, t, s in sums]

@@ -124,20 +124,6 @@ def test_shares_of_behaviours():
     assert formulas.shares([]) == {}
 
 
-def test_v2_means_over_events_and_over_time():
-    judged = {
-        "Turn-taking event and score": [
-            [[0, 10], 4, 2], [[10, 20], 2, 5], [[30, 31], None, 5], "nothing"
-        ],
-        "Task-specific score": 4,
-    }  # fmt: skip
-    assert formulas.conversation(judged) == (3.0, 3.5, 4.0)
-    assert formulas.conversation({}) == (None, None, None)
-    bins = formulas.over_time([judged])
-    assert bins[0] == (pytest.approx((4 * 10 + 2 * 5) / 15), pytest.approx((20 + 25) / 15))
-    assert bins[1] == (2.0, 5.0) and bins[2:] == [None] * 6
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     return tree(tmp_path_factory.mktemp("fdb"))
