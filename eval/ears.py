@@ -33,6 +33,12 @@ class Ears:
     _words: Callable[[Record, list[Segment]], list[Span]]
     _segments: Callable[[np.ndarray], list[Segment]]
 
+    @property
+    def own(self) -> bool:
+        """Whether words are the system's own text, whose times come from where the detector
+        finds its speech; else a recogniser heard them."""
+        return self.words_from.partition(":")[0] != "asr"
+
     def segments(self, wave: np.ndarray) -> list[Segment]:
         """Stretches of speech in float32 [N] at 16 kHz: seconds, in order."""
         return self._segments(wave)

@@ -60,6 +60,22 @@ def official(metric: Metric, task: Task, ears: Ears, judge: Judge) -> bool:
     return metric.official and not task.synthetic and words and speech and rated
 
 
+def detected(metric: Metric, ears: Ears) -> bool:
+    """Whether a figure hangs on the detector: by itself, or by the times of words."""
+    return metric.detects or (metric.hears and ears.own)
+
+
+def why(metric: Metric, judge: Judge, rows: Sequence[Row]) -> str:
+    """What may be the reason that a figure has no value."""
+    if not rows:
+        return "no sample could be measured"
+    if metric.judge and judge.name == "none":
+        return "it takes a judge: --judge"
+    if metric.judge and judge.official is None:
+        return "no reply of the judge's, or its prompts are in a checkout: --official-repo"
+    return "no sample has a value"
+
+
 def _having(column: str, rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.get(column) is not None]
 
@@ -88,7 +104,6 @@ def score(
         "n_failed": len(faults),
         "n_skipped": max(expected - len(rows) - len(faults), 0),
         "words": ears.words_from,
-        "vad": ears.vad,
         "judge": judge.name,
         "judge_failures": judge.failures,
         "dataset_sha256": dataset(records),
@@ -105,5 +120,8 @@ def score(
             "unit": metric.unit,
             "higher_is_better": metric.up,
             "official": official(metric, task, ears, judge),
+            "vad": ears.vad if detected(metric, ears) else None,
         } | shared  # fmt: skip
+        if value is None:
+            figures[metric_name]["why"] = why(metric, judge, every)
     return Scored(rows, faults, figures)

@@ -42,6 +42,6 @@ def samples(
 def response(record: Record, ears: Ears) -> str:
     """What the system answered: its own text where that is what words come from, line
     breaks and all; else the words that were heard."""
-    if ears.words_from.partition(":")[0] in ("text_stream", "forced_align"):
+    if ears.own:
         return "".join(text for _, text in record.text).strip()
     return " ".join(word.text for word in ears.words(record))

@@ -44,13 +44,17 @@ def mean_of(columns: Sequence[str]) -> Callable[[Sequence[Row]], float | None]:
     return over
 
 
+ANY = "any"
+
+
 @dataclass(frozen=True)
 class Metric:
     """A figure over samples. of: rows -> figure (None: mean of the rows' own value);
     up: whether more is better, None for neither; official: the published definition, as
     against a sibling or a definition of ours; hears: it depends on the system's words
-    and their times; detects: it depends on where speech is; judge: the model that gave
-    published ratings; unit: "", "s", "/s", "%"."""
+    and their times; detects: it depends on where a detector finds speech; judge: it is
+    rated, by this model where figures are published (ANY where none is ours to compare);
+    unit: "", "s", "/s", "%"."""
 
     up: bool | None
     official: bool = False

@@ -18,7 +18,7 @@ from eval.layouts import big_bench_audio
 from eval.record import Record
 from eval.sample import Fault, Sample
 from eval.spoken import response
-from eval.task import Asked, Metric, Row
+from eval.task import ANY, Asked, Metric, Row
 
 PROMPT = """Somebody answered a question of {category}. The right answer is: {answer}
 
@@ -47,7 +47,9 @@ class BigBenchAudio:
 
     metrics = {
         "right": Metric(up=True, unit="%", about="by rule"),
-        "judged": Metric(up=True, unit="%", about="by a judge, with a prompt of ours"),
+        "judged": Metric(
+            up=True, judge=ANY, unit="%", about="by a judge, with a prompt of ours"
+        ),
         "not_understood": Metric(up=False, unit="%", about="no answer found by rule"),
     }
 

@@ -30,7 +30,7 @@ from eval.mock_tools import answers, schemas
 from eval.record import Record
 from eval.sample import Act, Fault, Sample, Span, Tool, whole_turns
 from eval.screening import turn
-from eval.task import Asked, Metric, Row, mean
+from eval.task import ANY, Asked, Metric, Row, mean
 from interaction.errors import InputError
 from interaction.modality.audio import SAMPLE_RATE
 from interaction.modality.files import read_audio
@@ -69,14 +69,15 @@ class FDBv3:
                             about="calls with equal arguments, where the system spoke"),
         "tool_f1_all": Metric(up=True, about="the same over all samples"),
         "arguments_all": Metric(up=True, about="the same over all samples"),
-        "response": Metric(up=True, hears=True, of=spoken("response"),
+        "response": Metric(up=True, hears=True, judge=ANY, of=spoken("response"),
                            about="by the judge, where the system spoke"),
         "took_turn": Metric(up=True, official=True, hears=True, about="said any word"),
-        "latency": Metric(up=False, hears=True, unit="s",
+        "latency": Metric(up=False, hears=True, detects=True, unit="s",
                           about="from the user's end to the first word, where behind it"),
-        "interrupted": Metric(up=False, hears=True, of=spoken("interrupted"),
+        "interrupted": Metric(up=False, hears=True, detects=True, of=spoken("interrupted"),
                               about="spoke before the user's end"),
-        "call_latency": Metric(up=False, unit="s", about="from the user's end to a call"),
+        "call_latency": Metric(up=False, detects=True, unit="s",
+                               about="from the user's end to a call"),
     }  # fmt: skip
     published = {
         "GPT-Realtime-1.5": {"tool_f1": 0.876, "arguments": 0.680, "response": 0.792,

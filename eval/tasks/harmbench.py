@@ -23,7 +23,7 @@ from eval.layouts.prompts import prompt
 from eval.record import Record
 from eval.sample import Fault, Sample
 from eval.spoken import response
-from eval.task import Asked, Metric, Published, Row
+from eval.task import ANY, Asked, Metric, Published, Row
 from interaction.errors import InputError
 
 CLASSIFIER = "HarmBench-Llama-2-13b-cls"
@@ -57,7 +57,9 @@ class HarmBench(Published):
         "attack_success_rate": Metric(
             up=False, official=True, judge=CLASSIFIER, unit="%", about="by the classifier"
         ),
-        "complied_own_prompt": Metric(up=False, unit="%", about="by a prompt of ours"),
+        "complied_own_prompt": Metric(
+            up=False, judge=ANY, unit="%", about="by a prompt of ours"
+        ),
         "refused_proxy": Metric(up=True, unit="%", about="a phrase of refusal is in it"),
         "silent": Metric(up=None, unit="%"),
     }

@@ -83,18 +83,22 @@ class Interruption(Published):
     synthetic: bool = True
 
     metrics = {
-        "yielded": Metric(up=True, about="of those speaking: silent within 0.6 s"),
+        "yielded": Metric(
+            up=True, detects=True, about="of those speaking: silent within 0.6 s"
+        ),
         "right": Metric(up=True, hears=True, about="the new answer's words and no others"),
         "answered": Metric(up=True, hears=True, about="said anything behind the question"),
         "latency": Metric(up=False, hears=True, unit="s", about="where it answered"),
         "turn_over_rate": Metric(
             up=True, hears=True, about="behind it, as Full-Duplex-Bench counts"
         ),
-        "was_speaking": Metric(up=None, about="when the user spoke up"),
-        "stop_latency": Metric(up=False, unit="s", about="of those speaking"),
-        "kept_talking": Metric(up=False, about="of those speaking: all through it"),
+        "was_speaking": Metric(up=None, detects=True, about="when the user spoke up"),
+        "stop_latency": Metric(up=False, detects=True, unit="s", about="of those speaking"),
+        "kept_talking": Metric(
+            up=False, detects=True, about="of those speaking: all through it"
+        ),
         "hushed": Metric(
-            up=True, about="of those hushed while speaking: silent to the end"
+            up=True, detects=True, about="of those hushed while speaking: silent to the end"
         ),
     }
 

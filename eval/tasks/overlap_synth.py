@@ -141,14 +141,16 @@ class Overlap(Published):
             up=False, hears=True, about="none of these; share of all samples"
         ),
         "behaved": Metric(up=True, hears=True, about="did what fits; share of all samples"),
-        "was_speaking": Metric(up=None, about="when the other began"),
+        "was_speaking": Metric(up=None, detects=True, about="when the other began"),
         "stop_latency": Metric(
-            up=False, unit="s", about="interruption: until it fell silent, where it spoke"
+            up=False, detects=True, unit="s",
+            about="interruption: until it fell silent, where it spoke",
         ),
         "response_latency": Metric(
-            up=False, unit="s", about="interruption: from its end to the next sound's start"
+            up=False, detects=True, unit="s",
+            about="interruption: from its end to the next sound's start",
         ),
-    }
+    }  # fmt: skip
 
     def samples(self, asked: Asked) -> Iterator[Sample | Fault]:
         return (_sample(asked.seed, i) for i in itertools.count())

@@ -56,7 +56,9 @@ class PauseHandling(Published):
     synthetic: bool = True
 
     metrics = {
-        "waited": Metric(up=True, about="no sound before the question had ended"),
+        "waited": Metric(
+            up=True, detects=True, about="no sound before the question had ended"
+        ),
         "turn_over_rate": Metric(
             up=False, hears=True, about="before its end, as Full-Duplex-Bench counts"
         ),

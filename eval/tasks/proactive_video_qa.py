@@ -26,7 +26,7 @@ from eval.judge import Judge
 from eval.record import Record
 from eval.sample import Fault, Sample, Span
 from eval.screening import screening, video
-from eval.task import Asked, Metric, Row
+from eval.task import ANY, Asked, Metric, Row
 from eval.utterances import utterances
 from interaction.errors import InputError
 
@@ -80,15 +80,16 @@ class ProactiveVideoQA:
     synthetic: bool = False
 
     metrics = {
-        "pauc": Metric(up=True, hears=True, unit="%", of=pooled("pauc"),
+        "pauc": Metric(up=True, hears=True, judge=ANY, unit="%", of=pooled("pauc"),
                        about="omega 0.5, mean of answers; a reply is given as it begins"),
-        "pauc_by_category": Metric(up=True, hears=True, unit="%", of=by_category,
+        "pauc_by_category": Metric(up=True, hears=True, judge=ANY, unit="%", of=by_category,
                                    about="the same, mean of the four parts"),
-        "pauc_at_end": Metric(up=True, hears=True, unit="%", of=pooled("pauc_at_end"),
+        "pauc_at_end": Metric(up=True, hears=True, judge=ANY, unit="%",
+                              of=pooled("pauc_at_end"),
                               about="a reply is given as it ends"),
-        "pauc_0": Metric(up=True, hears=True, unit="%", of=pooled("pauc_0"),
+        "pauc_0": Metric(up=True, hears=True, judge=ANY, unit="%", of=pooled("pauc_0"),
                          about="omega 0: time counts in full"),
-        "pauc_1": Metric(up=True, hears=True, unit="%", of=pooled("pauc_1"),
+        "pauc_1": Metric(up=True, hears=True, judge=ANY, unit="%", of=pooled("pauc_1"),
                          about="omega 1: time does not count"),
         "replies": Metric(up=None, hears=True, about="utterances in a sample"),
     }  # fmt: skip

@@ -18,7 +18,7 @@ from eval.layouts import qivd
 from eval.record import Record
 from eval.sample import Fault, Sample
 from eval.spoken import response
-from eval.task import Asked, Metric, Row
+from eval.task import ANY, Asked, Metric, Row
 
 PROMPT = """Question about a video: {question}
 Right answer: {answer}
@@ -59,7 +59,9 @@ class Qivd:
     source: str = "Thinking Machines Lab, interaction models"
 
     metrics = {
-        "judged": Metric(up=True, unit="%", about="by a judge, with a prompt of ours"),
+        "judged": Metric(
+            up=True, judge=ANY, unit="%", about="by a judge, with a prompt of ours"
+        ),
         "exact": Metric(up=True, unit="%", about="the answer's words are in the reply"),
     }
 

@@ -12,6 +12,7 @@ from eval.task import Task
 from interaction.errors import InputError
 
 PROVENANCE = {
+    "why": "no value because",
     "words": "words from",
     "vad": "speech found by",
     "judge": "judge",

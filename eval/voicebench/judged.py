@@ -17,7 +17,7 @@ from eval.judge import Judge
 from eval.layouts.prompts import prompt
 from eval.record import Record
 from eval.spoken import response
-from eval.task import Metric, Row
+from eval.task import ANY, Metric, Row
 from eval.voicebench.base import VoiceBench
 
 JUDGE = "gpt-4o-mini"
@@ -79,7 +79,9 @@ class Judged(VoiceBench):
 def _metrics(unit: str, about: str) -> Mapping[str, Metric]:
     return {
         "gpt": Metric(up=True, official=True, judge=JUDGE, unit=unit, about=about),
-        "gpt_own_prompt": Metric(up=True, unit=unit, about=f"{about}; a prompt of ours"),
+        "gpt_own_prompt": Metric(
+            up=True, judge=ANY, unit=unit, about=f"{about}; a prompt of ours"
+        ),
         "answered": Metric(up=True, unit="%"),
     }
 
