@@ -34,7 +34,7 @@ class Record:
     """input, output: float32 [N] at 16 kHz, on one clock; text: (t, text written for the
     turn that plays from t on); calls; results: (t, tool, text); cleared: when playback
     was cut; compute_ms: of every turn, None where not known; behind_ms: in real time, from
-    a turn's end until its answer was there."""
+    a turn's end until its answer was there; unknown: as a `Sample` has it."""
 
     id: str
     input: np.ndarray
@@ -50,6 +50,7 @@ class Record:
     behind_ms: tuple[float, ...]
     digest: str
     path: Path
+    unknown: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -150,6 +151,7 @@ def load(place: Path) -> Record | Fault:
             results=tuple((t, name, text) for t, name, text in said["results"]),
             cleared=tuple(said["cleared"]), compute_ms=tuple(said["compute_ms"]),
             behind_ms=tuple(said["behind_ms"]), digest=about["sha256"], path=place,
+            unknown=tuple(about.get("unknown", ())),
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         return Fault(place.name, f"{place}: cannot be read ({error})")

@@ -65,6 +65,7 @@ class Sample:
     typed: (t, text) that the user types instead of saying it, t a multiple of 0.2 s.
     truth: what the task measures against; JSON.
     ideal: what an ideal system does; for the agent `oracle` alone.
+    unknown: fields of a benchmark's data that nothing here reads, "FILE: FIELD".
     """
 
     id: str
@@ -76,6 +77,7 @@ class Sample:
     tools: tuple[Tool, ...] = ()
     truth: Mapping[str, Any] = field(default_factory=dict)
     ideal: tuple[Act, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def turns(self) -> int:
@@ -91,7 +93,8 @@ class Sample:
             "tools": [tool.name for tool in self.tools],
             "truth": json.loads(json.dumps(self.truth)),
         }
-        return about | ({"typed": list(map(list, self.typed))} if self.typed else {})
+        about |= {"typed": list(map(list, self.typed))} if self.typed else {}
+        return about | ({"unknown": list(self.unknown)} if self.unknown else {})
 
 
 class Fault(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,8 @@ def score(
         "dataset_sha256": dataset(records),
         "version": task.version,
     }
+    if unknown := Counter(name for one in records for name in one.unknown):
+        shared["unknown_fields"] = dict(sorted(unknown.items()))
     every = list(rows.values())
     figures = {}
     for metric_name, metric in task.metrics.items():

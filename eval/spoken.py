@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from eval.ears import Ears
+from eval.layouts.fields import noted, unknown
 from eval.layouts.rows import Found
 from eval.record import Record
 from eval.sample import Fault, Sample, Span, whole_turns
@@ -25,16 +26,19 @@ def question(id_: str, wave: np.ndarray, text: str, truth: Mapping[str, Any]) ->
 
 
 def samples(
-    found: Iterable[Found | Fault], prefix: str, make: Callable[[str, Found], Sample]
-) -> Iterator[Sample | Fault]:
-    """Named PREFIX-00000 and so on; what `make` refuses by InputError is a Fault."""
+    found: Iterable[Found | Fault], prefix: str, make: Callable[[str, Found], Sample],
+    known: Collection[str],
+) -> Iterator[Sample | Fault]:  # fmt: skip
+    """Named PREFIX-00000 and so on; what `make` refuses by InputError is a Fault. known:
+    all columns that rows should have."""
     for i, row in enumerate(found):
         id_ = f"{prefix}-{i:05}"
         if isinstance(row, Fault):
             yield Fault(id_, row.why)
             continue
         try:
-            yield make(id_, row)
+            names = unknown("", [*row.fields, *row.sounds], known)
+            yield noted(make(id_, row), names)
         except InputError as error:
             yield Fault(id_, str(error))
 

@@ -87,7 +87,11 @@ def show(results: dict[str, Any]) -> None:
             star = "" if f["official"] else " *"
             table.add_row(metric + star, value, ci, str(f["n"]), str(f["n_failed"]),
                           str(f["n_skipped"]))  # fmt: skip
-        console.print(table, "")
+        console.print(table)
+        unknown = next(iter(figures.values())).get("unknown_fields", {})
+        for field, n in unknown.items():
+            console.print(f"unknown field, in {n} samples: {field}", markup=False)
+        console.print()
     console.print("* not a published definition on its own data, words and judge")
 
 

@@ -26,6 +26,9 @@ from interaction.modality.audio import SAMPLE_RATE
 
 TURNS = 8
 SOUNDS = tuple(f"user_turn_{i}_audio" for i in range(1, TURNS + 1))
+TRANSCRIPTS = tuple(f"{name.removesuffix('_audio')}_transcript" for name in SOUNDS)
+KNOWN = ("id", "axis", "rubric", *SOUNDS, *TRANSCRIPTS,
+         *(f"assistant_turn_{i}_transcript" for i in range(1, TURNS)))  # fmt: skip
 ITEM = ("rubric", "criterion", "criteria", "text")
 MARK = "«rubric_item»"
 
@@ -77,4 +80,4 @@ def samples(data: Path | None) -> Iterator[Sample | Fault]:
             raise InputError(f"{row.place}: no sound in {SOUNDS[0]}; download it again")
         return Sample(id_, np.concatenate(parts), tuple(user), truth=truth)
 
-    yield from spoken.samples(rows(folder, SOUNDS), "audiomc", make)
+    yield from spoken.samples(rows(folder, SOUNDS), "audiomc", make, KNOWN)

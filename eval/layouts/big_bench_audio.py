@@ -20,6 +20,7 @@ from eval.sample import Fault, Sample
 from interaction.errors import InputError
 
 SOUND = ("audio", "file_name")
+KNOWN = (*SOUND, "category", "official_answer", "id")
 
 
 def samples(data: Path | None) -> Iterator[Sample | Fault]:
@@ -42,4 +43,4 @@ def samples(data: Path | None) -> Iterator[Sample | Fault]:
         truth = {"category": category, "answer": answer, "row": row.fields}
         return spoken.question(id_, row.sound(*SOUND), "", truth)
 
-    yield from spoken.samples(rows(folder, SOUND), "bba", make)
+    yield from spoken.samples(rows(folder, SOUND), "bba", make, KNOWN)

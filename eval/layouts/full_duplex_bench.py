@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from eval.layouts.fields import unknown as unknown_fields
 from eval.record import Record
 from eval.sample import TURN_S, Fault, Sample, Span, whole_turns
 from eval.task import Asked
@@ -90,7 +91,7 @@ def _folder(data: Path | None, subset: Subset) -> Path:
 
 def sample(
     place: Path, truth: Mapping[str, Any], user: Sequence[Span], last: float = 0.0,
-    clean: bool = False,
+    clean: bool = False, unknown: Sequence[str] = (),
 ) -> Sample:  # fmt: skip
     """A sample of the wav in `place`, whose length is kept as truth["seconds"]. last: when
     the last thing happens that its JSON tells of."""
@@ -106,6 +107,7 @@ def sample(
         audio=whole_turns(wave),
         user=tuple(user),
         truth=dict(truth) | {"seconds": seconds},
+        unknown=tuple(dict.fromkeys(unknown)),
     )
 
 
@@ -118,31 +120,32 @@ def read_json(file: Path) -> Any:
         raise InputError(f"{file}: is not JSON ({error})") from None
 
 
-def events(file: Path, fields: Sequence[str], text: str = "") -> list[dict[str, Any]]:
-    """A file with a list of what happens, each with `fields` and a timestamp. text: what
-    each must be called."""
+def events(
+    file: Path, fields: Sequence[str], text: str = ""
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """A file with a list of what happens, each with `fields` and a timestamp; and what else
+    it has. text: what each must be called."""
     read = read_json(file)
     if not isinstance(read, list) or not read:
         raise InputError(f"{file}: a list of events was expected")
+    others = []
     for one in read:
-        check(file, one, [*fields, "timestamp"])
+        others += check(file, one, [*fields, "timestamp"])
         if text and one["text"] != text:
             raise InputError(f"{file}: text {one['text']!r} where {text!r} was expected")
-    return read
+    return read, others
 
 
-def check(file: Path, found: Any, fields: Sequence[str]) -> None:
-    """Exactly these fields, and times in those that are called so."""
+def check(file: Path, found: Any, fields: Sequence[str]) -> list[str]:
+    """All of these fields, and times in those that are called so. -> unknown ones."""
     if not isinstance(found, dict):
         raise InputError(f"{file}: fields {', '.join(fields)} were expected")
     for name in fields:
         if name not in found:
-            raise InputError(f"{file}: no field {name!r}")
+            raise InputError(f"{file}: no field {name!r}; it has {', '.join(found)}")
         if name.startswith("timestamp"):
             _check_times(file, name, found[name])
-    for name in found:
-        if name not in fields:
-            raise InputError(f"{file}: unknown field {name!r}; is this another version?")
+    return unknown_fields(file.name, found, fields)
 
 
 def _check_times(file: Path, name: str, times: Any) -> None:

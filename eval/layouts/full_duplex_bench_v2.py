@@ -84,8 +84,8 @@ def _place(data: Path, split: str, id_: str) -> Path:
 def _sample(place: Path, split: str, id_: str, goals: Mapping[str, str]) -> Sample:
     file = place / "A.json"
     told = read_json(file)
-    check(file, told, ["text", "chunks"])
-    user = tuple(_words(file, told["chunks"]))
+    others = check(file, told, ["text", "chunks"])
+    user = tuple(_words(file, told["chunks"], others))
     wave = read_audio(place / "A.wav")
     truth = {
         "split": split,
@@ -93,14 +93,17 @@ def _sample(place: Path, split: str, id_: str, goals: Mapping[str, str]) -> Samp
         "examiner": str(told["text"]),
         "seconds": len(wave) / SAMPLE_RATE,
     }
-    return Sample(id_, whole_turns(wave), user, truth=truth)
+    return Sample(
+        id_, whole_turns(wave), user, truth=truth, unknown=tuple(dict.fromkeys(others))
+    )
 
 
-def _words(file: Path, chunks: Any) -> Iterator[Span]:
+def _words(file: Path, chunks: Any, others: list[str]) -> Iterator[Span]:
+    """others: gets what chunks have beside their words."""
     if not isinstance(chunks, list):
         raise InputError(f"{file}: chunks must be a list")
     for one in chunks:
-        check(file, one, ["text", "timestamp"])
+        others += check(file, one, ["text", "timestamp"])
         yield Span(str(one["text"]).strip(), *map(float, one["timestamp"]))
 
 

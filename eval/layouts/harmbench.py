@@ -17,11 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
+from eval.layouts.fields import noted, unknown
 from eval.sample import Fault, Sample, whole_turns
 from eval.spoken import TAIL_S
 from interaction.errors import InputError
 
 CATEGORIES = ("standard", "contextual", "copyright")
+COLUMNS = ("Behavior", "FunctionalCategory", "SemanticCategory", "Tags", "ContextString",
+           "BehaviorID")  # fmt: skip
 NAME = "harmbench_behaviors_text_*.csv"
 
 
@@ -62,4 +65,5 @@ def samples(data: Path | None) -> Iterator[Sample | Fault]:
                 "semantic": row.get("SemanticCategory") or "",
             }
             audio = whole_turns(np.zeros(0, np.float32), TAIL_S)
-            yield Sample(id_, audio, typed=((0.0, behaviour),), truth=truth)
+            made = Sample(id_, audio, typed=((0.0, behaviour),), truth=truth)
+            yield noted(made, unknown("", row, COLUMNS))

@@ -64,4 +64,4 @@ def samples(data: Path | None, columns: Mapping[str, str]) -> Iterator[Sample | 
                     )
             yield row
 
-    yield from spoken.samples(every(), "qivd", make)
+    yield from spoken.samples(every(), "qivd", make, names.values())

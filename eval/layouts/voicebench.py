@@ -21,6 +21,8 @@ from eval.layouts.rows import Found, rows
 from eval.sample import Fault, Sample
 from interaction.errors import InputError
 
+KNOWN = ("audio", "prompt", "key", "instruction_id_list", "kwargs", "id", "reference")
+
 
 def samples(
     data: Path | None, subset: str, needs: Sequence[str] = ()
@@ -44,4 +46,4 @@ def samples(
         truth = {"row": row.fields, "same_prompt": same[prompt]}
         return spoken.question(id_, row.sound("audio"), prompt, truth)
 
-    yield from spoken.samples(rows(data / subset, ("audio",)), subset, make)
+    yield from spoken.samples(rows(data / subset, ("audio",)), subset, make, KNOWN)

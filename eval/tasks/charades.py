@@ -19,11 +19,14 @@ from pathlib import Path
 from eval import localised
 from eval.ears import Ears
 from eval.judge import Judge
+from eval.layouts.fields import noted, unknown
 from eval.record import Record
 from eval.sample import Fault, Sample
 from eval.task import Asked, Row
 from interaction.errors import InputError
 
+COLUMNS = ("id", "subject", "scene", "quality", "relevance", "verified", "script",
+           "objects", "descriptions", "actions", "length")  # fmt: skip
 QUESTION = "say start when the person starts {} and say stop when they stop"
 SUBJECT = "someone is "  # some classes are sentences, the others begin with their verb
 
@@ -98,7 +101,9 @@ def _of(
         if key not in actions:
             yield Fault(id_, f"no class {key!r} in Charades_v1_classes.txt")
             continue
-        yield localised.sample(id_, videos, name, QUESTION.format(actions[key]), interval)
+        question = QUESTION.format(actions[key])
+        made = localised.sample(id_, videos, name, question, interval)
+        yield noted(made, unknown("", line, COLUMNS))
 
 
 TASK = Charades()

@@ -25,6 +25,7 @@ import numpy as np
 from eval.ears import Ears, Unheard
 from eval.formulas.fd_bench import PER_MS, Marks, analyse
 from eval.judge import Judge
+from eval.layouts.fields import noted, unknown
 from eval.record import Record
 from eval.sample import Fault, Sample, Span, whole_turns
 from eval.task import Asked, Metric, Row
@@ -33,6 +34,7 @@ from interaction.modality.audio import SAMPLE_RATE
 from interaction.modality.files import read_audio
 
 NAME = re.compile(r"conversation_(\d+)\.wav")
+ROUND = re.compile(r"round-\d+")
 ROOM_S = 5.0  # for the last answer
 Of = Callable[[Sequence[Row]], float | None]
 
@@ -187,19 +189,25 @@ def _of(number: int, wave: Path | None, told: Any, spans: Any) -> Sample | Fault
         return Fault(id_, f"line {number} of the .jsonl tells no rounds: {str(told)[:80]}")
     try:
         sound = read_audio(wave)
-        words = [str(told[f"round-{n}"]["user"]) for n in range(1, len(told) + 1)]
+        rounds = [key for key in told if ROUND.fullmatch(str(key))]
+        words = [str(told[f"round-{n}"]["user"]) for n in range(1, len(rounds) + 1)]
         user = [(s["start"] / SAMPLE_RATE, s["end"] / SAMPLE_RATE) for s in spans or ()]
     except (InputError, KeyError, TypeError) as error:
         return Fault(id_, str(error) if isinstance(error, InputError) else repr(error))
     if user and len(user) != len(words):
         return Fault(id_, f"{len(user)} utterances are timed, and {len(words)} rounds told")
     named = zip(words, user, strict=False)
-    return Sample(
+    names = unknown("", told, rounds)
+    for one in (told[each] for each in rounds):
+        names += unknown("round", one, ("user", "interruption"))
+    names += [n for one in spans or () for n in unknown("user", one, ("start", "end"))]
+    made = Sample(
         id=id_,
         audio=whole_turns(np.asarray(sound), len(sound) / SAMPLE_RATE + ROOM_S),
         user=tuple(Span(text, t0, t1) for text, (t0, t1) in named),
         truth={"rounds": len(words), "user": [list(s) for s in user]},
     )
+    return noted(made, names)
 
 
 TASK = FDBench()

@@ -48,11 +48,12 @@ class Interruption(FullDuplexBench):
 
     def read(self, place: Path) -> Iterator[Sample]:
         file = place / self.subset.truth
-        event = layout.events(file, ["context", "interrupt"])[0]
+        (event, *_), others = layout.events(file, ["context", "interrupt"])
         a, b = event["timestamp"]
         truth = {"context": event["context"], "interrupt": event["interrupt"],
                  "start": float(a), "end": float(b)}  # fmt: skip
-        yield layout.sample(place, truth, [Span(event["interrupt"], a, b)], b)
+        user = [Span(event["interrupt"], a, b)]
+        yield layout.sample(place, truth, user, b, unknown=others)
 
     def measure(self, record: Record, ears: Ears, judge: Judge) -> Row:
         truth = record.truth

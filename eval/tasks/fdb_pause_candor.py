@@ -32,9 +32,11 @@ class PauseHandling(FullDuplexBench):
     }
 
     def read(self, place: Path) -> Iterator[Sample]:
-        events = layout.events(place / self.subset.truth, ["text"], "[PAUSE]")
+        file = place / self.subset.truth
+        events, others = layout.events(file, ["text"], "[PAUSE]")
         pauses = [one["timestamp"] for one in events]
-        yield layout.sample(place, {"pauses": pauses}, (), max(b for _, b in pauses))
+        last = max(b for _, b in pauses)
+        yield layout.sample(place, {"pauses": pauses}, (), last, unknown=others)
 
     def measure(self, record: Record, ears: Ears, judge: Judge) -> Row:
         whole = layout.cut(record)

@@ -36,9 +36,11 @@ class TurnTaking(FullDuplexBench):
     }  # fmt: skip
 
     def read(self, place: Path) -> Iterator[Sample]:
-        events = layout.events(place / self.subset.truth, ["text"], "[TURN-TAKING]")
+        file = place / self.subset.truth
+        events, others = layout.events(file, ["text"], "[TURN-TAKING]")
         end = float(events[0]["timestamp"][0])
-        yield layout.sample(place, {"end": end}, [Span("", 0.0, end)], end)
+        user = [Span("", 0.0, end)]
+        yield layout.sample(place, {"end": end}, user, end, unknown=others)
 
     def measure(self, record: Record, ears: Ears, judge: Judge) -> Row:
         end, words = record.truth["end"], ears.words(layout.cut(record))

@@ -60,13 +60,16 @@ class Overlap(FullDuplexBench):
     def read(self, place: Path) -> Iterator[Sample]:
         file = place / self.subset.truth
         about = layout.read_json(file)
-        layout.check(file, about, ["context_text", "current_turn_text", "timestamps"])
+        fields = ["context_text", "current_turn_text", "timestamps"]
+        others = layout.check(file, about, fields)
         a, b = map(float, about["timestamps"])
         context = Span(about["context_text"], 0.0, a)
         event = Span(about["current_turn_text"], a, b)
         pair = [
-            layout.sample(place, {"start": a, "end": b}, [context, event], b),
-            layout.sample(place, {}, [context], clean=True),
+            layout.sample(
+                place, {"start": a, "end": b}, [context, event], b, unknown=others
+            ),
+            layout.sample(place, {}, [context], clean=True, unknown=others),
         ]
         yield from pair
 

@@ -26,6 +26,7 @@ import numpy as np
 from eval.ears import Ears, Segment
 from eval.formulas.tool_calls import arguments, f1, passed
 from eval.judge import Judge
+from eval.layouts.fields import noted, unknown
 from eval.mock_tools import answers, schemas
 from eval.record import Record
 from eval.sample import Act, Fault, Sample, Span, Tool, whole_turns
@@ -36,6 +37,9 @@ from interaction.modality.audio import SAMPLE_RATE
 from interaction.modality.files import read_audio
 
 FOLDER = re.compile(r"(.+)_[0-9a-f]{24}")
+SCENARIO = ("id", "domain", "difficulty", "title", "dialogue", "expected_tool_calls",
+            "disfluency_features", "state_rollback_test", "acting_notes",
+            "latency_profile")  # fmt: skip
 ROOM_S = 20.0  # for calls and an answer
 PAUSE_S = 2.0  # the first longer one ends what the user says
 INSTRUCTIONS = "Do what the caller asks for with your tools, then say briefly what you did."
@@ -220,7 +224,10 @@ def _of(
     )
     asks = " ".join(str(d.get("user") or "") for d in dialogue).strip()
     acts = [Act(turn(seconds) + 0.2, call=n, arguments=args) for n, args in expected]
-    return Sample(
+    names = unknown("scenario", one, SCENARIO)
+    for call in one["expected_tool_calls"]:
+        names += unknown("expected_tool_calls", call, ("function", "args"))
+    made = Sample(
         id=folder.name,
         audio=whole_turns(np.asarray(sound), seconds + ROOM_S),
         user=(Span(asks, 0.0, seconds),),
@@ -230,6 +237,7 @@ def _of(
                "difficulty": one.get("difficulty")},
         ideal=(*acts, Act(turn(seconds) + 0.4, "done")),
     )  # fmt: skip
+    return noted(made, names)
 
 
 TASK = FDBv3()

@@ -23,6 +23,7 @@ from eval.ears import Ears
 from eval.footage import Facts
 from eval.formulas.pauc import SILENT, kept, pauc
 from eval.judge import Judge
+from eval.layouts.fields import noted, unknown
 from eval.record import Record
 from eval.sample import Fault, Sample, Span
 from eval.screening import screening, video
@@ -31,6 +32,11 @@ from eval.utterances import utterances
 from interaction.errors import InputError
 
 CATEGORIES = ("WEB", "EGO", "TV", "VAD")
+PARTS = {
+    "conversation": ("role", "content", "time"),
+    "answer": ("content", "related_timespan", "reply_timespan"),
+}
+ENTRY = ("video", "question_id", "duration", *PARTS)
 ASK = (
     "watch the video and stay quiet until a new moment answers the question. "
     "when one happens, say a concise answer. {}"
@@ -169,10 +175,14 @@ def _of(one: Any, number: int, category: str, videos: Path) -> Sample | Fault:
         for answer in told["answers"]:
             yield answer["reply"][0], answer["content"].lower()
 
-    return screening(
+    names = unknown("anno.json", one, ENTRY)
+    for part, fields in PARTS.items():
+        names += [n for each in one[part] for n in unknown(part, each, fields)]
+    made = screening(
         id_, ASK.format(question), video(videos, name), truth, ideal, pause_s=PAUSE_S,
         seconds=max(answer["reply"][1] for answer in answers), captions=captions,
     )  # fmt: skip
+    return noted(made, names)
 
 
 def _span(given: Any) -> list[float]:

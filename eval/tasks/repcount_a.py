@@ -11,6 +11,7 @@ counted to is the last number that it says behind the last repetition but one.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from eval.ears import Ears
 from eval.footage import Facts
 from eval.formulas.repetition import off_by_one, relative_error
 from eval.judge import Judge
+from eval.layouts.fields import noted, unknown
 from eval.record import Record
 from eval.sample import Fault, Sample
 from eval.screening import screening, video
@@ -28,6 +30,7 @@ from eval.task import Asked, Metric, Row
 from interaction.data.scenes.errand import spelled
 from interaction.errors import InputError
 
+MARK = re.compile(r"L\d+")
 QUESTION = "count out the repetitions of {}"
 
 
@@ -93,7 +96,8 @@ def _of(line: Mapping[str, Any], number: int, videos: Path) -> Sample | Fault:
     id_ = Path(name).stem or f"line-{number:05}"
     try:
         kind = line["type"].strip().replace("_", " ")
-        listed = [value for key, value in line.items() if key and key[:1] == "L" and value]
+        marks = [key for key in line if key and MARK.fullmatch(key)]
+        listed = [line[key] for key in marks if line[key]]
         frames = [round(float(value)) for value in listed]
         count = round(float(line["count"]))
     except (KeyError, ValueError, AttributeError) as error:
@@ -118,7 +122,8 @@ def _of(line: Mapping[str, Any], number: int, videos: Path) -> Sample | Fault:
         for n, end in enumerate(told["ends"], 1):
             yield end, " ".join(spelled(n)) if n < 100 else str(n)
 
-    return screening(id_, QUESTION.format(kind), video(videos, name), truth, ideal)
+    made = screening(id_, QUESTION.format(kind), video(videos, name), truth, ideal)
+    return noted(made, unknown("", line, ("name", "type", "count", *marks)))
 
 
 TASK = RepCountA()

@@ -21,6 +21,7 @@ PROVENANCE = {
     "seed": "seed",
     "version": "task version",
     "dataset_sha256": "SHA-256 of the samples",
+    "unknown_fields": "unknown fields of the data",
     "git": "commit",
 }
 DIRECTION = {True: "more is better", False: "less is better", None: ""}
@@ -77,9 +78,7 @@ def cell(figure: Figure) -> Cell:
     counts = [f"n {figure['n']}"]
     counts += [f"{figure[f'n_{w}']} {w}" for w in ("failed", "skipped") if figure[f"n_{w}"]]
     rests = {
-        name: str(figure[key])[:12]
-        if key in ("git", "dataset_sha256")
-        else str(figure[key])
+        name: _rests(key, figure[key])
         for key, name in PROVENANCE.items()
         if figure.get(key) is not None
     }
@@ -88,6 +87,12 @@ def cell(figure: Figure) -> Cell:
         "" if low_high is None else " to ".join(number(v) for v in low_high),
         ", ".join(counts), bool(figure["official"]), rests,
     )  # fmt: skip
+
+
+def _rests(key: str, on: Any) -> str:
+    if key == "unknown_fields":
+        return ", ".join(f"{field} in {n} samples" for field, n in on.items())
+    return str(on)[:12] if key in ("git", "dataset_sha256") else str(on)
 
 
 def known(name: str) -> Task | None:

@@ -32,6 +32,26 @@ def film(path: Path, seconds: float = 4.0, size: tuple[int, int] = (64, 48)) -> 
     return path
 
 
+def clip(file: Path, seconds: float = 1.0, heard: bool = True) -> None:
+    """A clip of grey pictures, its sound a tone."""
+    with av.open(str(file), "w") as out:
+        video = out.add_stream("mpeg4", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = out.add_stream("aac", rate=16_000) if heard else None
+        for k in range(round(10 * seconds)):
+            grey = np.full((48, 64, 3), 10 * k, np.uint8)
+            out.mux(video.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        out.mux(video.encode())
+        if audio:
+            wave = 0.3 * np.sin(np.arange(round(16_000 * seconds)) * 0.1)
+            frame = av.AudioFrame.from_ndarray(
+                wave.astype(np.float32)[None], format="fltp", layout="mono"
+            )
+            frame.sample_rate = 16_000
+            out.mux(audio.encode(frame))
+            out.mux(audio.encode())
+
+
 def halved(path: Path) -> Path:
     """As a broken download leaves it, its index in front."""
     with av.open(str(path)) as source:

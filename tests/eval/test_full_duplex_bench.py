@@ -152,7 +152,9 @@ def spoil(place: Path, what: str) -> None:
     changed = {
         "not JSON": "[{",
         "no list": "{}",
-        "unknown field 'speaker'": json.dumps([event | {"speaker": 1}]),
+        "no field 'timestamp'; it has text, time": json.dumps(
+            [{"text": "[TURN-TAKING]", "time": 3.1}]
+        ),
         "no field 'timestamp'": json.dumps([{"text": "[TURN-TAKING]"}]),
         "timestamp is": json.dumps([event | {"timestamp": [3.5, 3.1]}]),
         "'[PAUSE]'": json.dumps([event | {"text": "[PAUSE]"}]),
@@ -171,7 +173,8 @@ def spoil(place: Path, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", [
-    "not JSON", "list of events", "unknown field 'speaker'", "no field 'timestamp'",
+    "not JSON", "list of events", "no field 'timestamp'; it has text, time",
+    "no field 'timestamp'",
     "timestamp is", "'[PAUSE]'", "at 9 s", "turn_taking.json: not there", "no such file",
     "cut short", "empty",
 ])  # fmt: skip

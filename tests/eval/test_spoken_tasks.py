@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 
-import av
-import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -26,6 +24,7 @@ from eval.tasks.audio_multichallenge import conversation
 from eval.tasks.qivd import holds
 from interaction.errors import InputError
 from tests.background.conftest import Process
+from tests.eval.films import clip
 from tests.eval.talks import EARS, held, lines, says, scored, sound, values
 
 
@@ -282,26 +281,6 @@ def test_the_cards_prompt_is_used_where_it_is(conversations, server, judged):
 
 
 # QIVD.
-
-
-def clip(file, seconds: float = 1.0, heard: bool = True) -> None:
-    """A clip of grey pictures, its sound a tone."""
-    with av.open(str(file), "w") as out:
-        video = out.add_stream("mpeg4", rate=10)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        audio = out.add_stream("aac", rate=16_000) if heard else None
-        for k in range(round(10 * seconds)):
-            grey = np.full((48, 64, 3), 10 * k, np.uint8)
-            out.mux(video.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
-        out.mux(video.encode())
-        if audio:
-            wave = 0.3 * np.sin(np.arange(round(16_000 * seconds)) * 0.1)
-            frame = av.AudioFrame.from_ndarray(
-                wave.astype(np.float32)[None], format="fltp", layout="mono"
-            )
-            frame.sample_rate = 16_000
-            out.mux(audio.encode(frame))
-            out.mux(audio.encode())
 
 
 def test_qivd(tmp_path, server, judged):
