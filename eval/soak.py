@@ -22,16 +22,16 @@ from rich.progress import track
 
 from eval.behaviour import ANSWERED, Tally, Turn, score
 from eval.dialogues import play
-from interaction import report
-from interaction.conversation import Output
+from interaction import report, snapshot
+from interaction.conversation import Conversation, Output, row
 from interaction.data import world
 from interaction.data.dialogue import Dialogue
 from interaction.directory import private
 from interaction.errors import InputError, run_command
 from interaction.jsonfile import read_json
-from interaction.package import open_package
-from interaction.serve import snapshot
-from interaction.serve.engine import Engine, Seat
+from interaction.package import Package, open_package
+from interaction.slots import Slots
+from interaction.snapshot import Snapshot
 
 TURNS = 72  # of a dialogue
 HOUR = 250  # dialogues
@@ -39,11 +39,30 @@ HOURS, SEAT, REPORT, PLOT = "hours.json", "conversation", "soak.json", "soak.png
 
 
 class Alone:
-    """An engine's only conversation, as `play` steps one. ms: what each turn took."""
+    """One conversation on a slot of its own, new or as it was kept, as `play` steps one. A
+    `Session` would note all its events. ms: what each turn took."""
 
-    def __init__(self, engine: Engine, seat: Seat) -> None:
-        self.engine, self.seat = engine, seat
+    def __init__(self, package: Package, seed: int, kept: Snapshot | None = None) -> None:
+        self._device = Slots(package, 1)
+        self._model, self._seed = snapshot.fingerprint(package), seed
+        self._talk = Conversation(package.cfg, self._device.text)
         self.ms: list[float] = []
+        if kept is None:
+            self._device.begin(np.ones(1, bool), np.array([seed]))
+        elif kept.model != self._model:
+            raise InputError("the conversation is another model's; open its checkpoint")
+        else:
+            self._talk.restore(kept.talk)
+            self._device.put(0, kept.row)
+
+    @property
+    def turn(self) -> int:
+        return self._talk.turn
+
+    def kept(self) -> Snapshot:
+        """All of it, between two turns."""
+        talk, state = self._talk.state(), self._device.take(0)
+        return Snapshot(self._model, self._seed, 0.0, talk, state, turns=self.turn)
 
     def reset(self) -> None:
         """A soak never begins anew."""
@@ -53,8 +72,10 @@ class Alone:
         self, audio: list[np.ndarray], frames: list[np.ndarray | None]
     ) -> list[Output]:
         began = time.perf_counter()
-        looked = self.seat.talk.check(audio[0], frames[0])
-        output = self.engine.tick({self.seat: looked})[self.seat]
+        turn = self._talk.take(self._talk.check(audio[0], frames[0]))
+        heard, frame = self._device.advance([turn], np.zeros(1, np.float32))
+        ms = 1e3 * (time.perf_counter() - began)
+        output = self._talk.give(row(heard, 0), row(frame, 0), turn, ms)
         self.ms.append(1e3 * (time.perf_counter() - began))
         return [output]
 
@@ -74,7 +95,7 @@ def live_hour(talk: Alone, said: list[Dialogue], hour: int) -> dict[str, Any]:
     asked = [ok for name in set(ANSWERED.values()) for ok in tally.rates.get(name, [])]
     return {
         "hour": hour + 1,
-        "turns": talk.seat.talk.turn,
+        "turns": talk.turn,
         "tick_ms": report.percentiles(talk.ms),
         "memory_mb": round(report.rss_bytes() / 2**20, 1),
         "right": sum(asked),
@@ -121,15 +142,15 @@ def plot(hours: list[dict[str, Any]], path: Path) -> None:
 
 def _begin(args: argparse.Namespace) -> tuple[Alone, list[dict[str, Any]]]:
     """A new conversation, or the one that the directory holds."""
-    engine = Engine(open_package(args.checkpoint), slots=1)
+    package = open_package(args.checkpoint)
     done = args.workdir / HOURS
     hours = read_json(done)["hours"] if done.exists() else []
     if not hours:
-        return Alone(engine, engine.admit(seed=args.seed)), []
+        return Alone(package, args.seed), []
     # The conversation is written after its hour: an hour more than it knows is lived again.
-    kept = snapshot.load(args.workdir / SEAT, engine.cfg)
+    kept = snapshot.load(args.workdir / SEAT, package.cfg)
     hours = [hour for hour in hours if hour["turns"] <= kept.turns]
-    return Alone(engine, engine.resume(kept)), hours
+    return Alone(package, kept.seed, kept), hours
 
 
 def _arguments() -> argparse.Namespace:
@@ -162,7 +183,7 @@ def main() -> int:
     while len(hours) < args.hours:
         hours.append(live_hour(talk, said, len(hours)))
         report.write_report(args.workdir / HOURS, {"hours": hours})
-        snapshot.save(args.workdir / SEAT, talk.engine.snapshot(talk.seat))
+        snapshot.save(args.workdir / SEAT, talk.kept())
         print(json.dumps({k: v for k, v in hours[-1].items() if k != "words"}), flush=True)
     plot(hours, args.workdir / PLOT)
     found = figures(hours)

@@ -24,7 +24,7 @@ from interaction.errors import InputError, run_command
 from interaction.modality.audio import TURN_SAMPLES
 from interaction.package import Package, open_package
 from interaction.serve.engine import Engine
-from interaction.serve.snapshot import Snapshot
+from interaction.snapshot import Snapshot
 
 MINUTE = 300  # turns
 SAID = 150  # turns of a dialogue, which is said over and over

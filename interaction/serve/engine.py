@@ -27,8 +27,8 @@ from interaction.errors import InputError
 from interaction.grammar import AUDIO_PER_TURN
 from interaction.modality.audio import MELS
 from interaction.package import Package
-from interaction.serve.snapshot import Snapshot, fingerprint
 from interaction.slots import Slots
+from interaction.snapshot import Snapshot, fingerprint
 
 AWAY = TurnInput(np.zeros((AUDIO_PER_TURN, MELS), np.uint8), live=False)
 

@@ -25,7 +25,7 @@ from interaction.conversation import TURN_S, Looked, Output, Words
 from interaction.errors import InputError
 from interaction.serve.engine import Engine, Full, Seat
 from interaction.serve.line import Numbered, Stream
-from interaction.serve.snapshot import Snapshot
+from interaction.snapshot import Snapshot
 
 BEHIND = 3  # turns
 CLOSE = 0.85  # of a turn: ticks that take longer leave no room for another conversation

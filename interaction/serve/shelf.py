@@ -14,7 +14,7 @@ from pathlib import Path
 from interaction.config import ModelConfig
 from interaction.directory import private
 from interaction.errors import InputError
-from interaction.serve.snapshot import Snapshot, load, save
+from interaction.snapshot import Snapshot, load, save
 
 MOST = 1_000  # snapshots in a directory
 ENDING, CLAIMED = ".safetensors", ".claimed"

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
+from interaction import snapshot
 from interaction.conversation import Words
 from interaction.errors import InputError
 from interaction.grammar import Kind
 from interaction.package import open_package
 from interaction.recording import CompileCounter
-from interaction.serve import snapshot
 from interaction.serve.engine import Engine, Full
 
 TURN, SLOTS = 3200, 6

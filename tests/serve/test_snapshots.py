@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from interaction.serve import snapshot
+from interaction import snapshot
 from interaction.serve.client import Client, Refused
 from interaction.serve.shelf import Shelf
 
