@@ -1,23 +1,31 @@
 """The right words at the right time: one expected meaning and one window a sample.
 
-Both or nothing. How much hangs on the width of windows is told by a curve: the same rate
-with windows that are wider by 0.5, 1 and 2 s on either side.
+Both or nothing. Words are compared as text; a judge, where there is one, also says whether
+others mean the same. How much hangs on the width of windows is told by a curve: the same
+rate with windows that are wider by 0.5, 1 and 2 s on either side.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from eval.agents.fixed_latency import delay
 from eval.ears import Ears
+from eval.formulas import ratings
+from eval.judge import Judge
 from eval.record import Record
 from eval.sample import Sample, Span
-from eval.task import Metric, Row, mean_of
+from eval.task import ANY, Metric, Row, mean_of
 from eval.utterances import plain, utterances
 
 WIDER = {"0_5s": 0.5, "1s": 1.0, "2s": 2.0}
 HEADLINE = "0_5s"
 Window = tuple[float, float]
+RATE = """A voice assistant was asked to say something. Does what it said, `said`, mean the
+same as one of `accepted`, with nothing else added? Reply with Yes or No alone.
+
+"""
 
 
 def means(text: str, accepted: Sequence[str]) -> bool:
@@ -58,12 +66,34 @@ def measured(
     }
 
 
-def measure(record: Record, ears: Ears) -> Row:
+def judged(
+    said: Sequence[Span], accepted: Sequence[str], window: Window, judge: Judge
+) -> float | None:
+    """1 where a judge takes an utterance that begins in the window for the meaning, else 0.
+    None without a judge, or where it did not say."""
+    if judge.name == "none":
+        return None
+    for u in said:
+        if within(u.t0, window, WIDER[HEADLINE]):
+            about = json.dumps({"accepted": list(accepted), "said": u.text})
+            replies = judge.ask(RATE + about)
+            means_it = ratings.yes(replies[0]) if replies else None
+            if means_it is None:
+                if replies:
+                    judge.misread()
+                return None
+            if means_it:
+                return 1.0
+    return 0.0
+
+
+def measure(record: Record, ears: Ears, judge: Judge) -> Row:
     """Of a sample whose truth has family, expected, aliases, window, maybe besides."""
     truth, said = record.truth, utterances(ears.words(record))
+    family, window = truth["family"], truth["window"]
     accepted = [truth["expected"], *truth["aliases"]]
-    besides = truth.get("besides", ())
-    return measured(said, truth["family"], accepted, truth["window"], besides)
+    row = measured(said, family, accepted, window, truth.get("besides", ()))
+    return dict(row) | {f"{family}_judged": judged(said, accepted, window, judge)}
 
 
 def known(agent: str, sample: Sample) -> Row | None:
@@ -89,8 +119,13 @@ def metrics(families: Sequence[str]) -> dict[str, Metric]:
     for family in families:
         about = f"within {WIDER[HEADLINE]:g} s, of this family"
         shown[f"{family}_{HEADLINE}"] = Metric(True, hears=True, about=about)
+    columns = [f"{family}_judged" for family in families]
     return shown | {
+        "macro_judged": Metric(
+            True, hears=True, judge=ANY, of=mean_of(columns),
+            about=f"meaning by a judge, within {WIDER[HEADLINE]:g} s; mean of families",
+        ),
         "meant": Metric(True, hears=True, about="the right words, at any time"),
         "only": Metric(True, hears=True, about="on time, and nothing at other times"),
         "off": Metric(False, hears=True, unit="s", about="from the window, where meant"),
-    }
+    }  # fmt: skip

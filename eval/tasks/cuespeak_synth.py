@@ -118,7 +118,7 @@ class CueSpeaking(Published):
         return (_sample(asked.seed, i) for i in itertools.count())
 
     def measure(self, record: Record, ears: Ears, judge: Judge) -> Row:
-        return on_time.measure(record, ears)
+        return on_time.measure(record, ears, judge)
 
     def known(self, agent: str, sample: Sample) -> Row | None:
         return on_time.known(agent, sample)

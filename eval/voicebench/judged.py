@@ -103,7 +103,9 @@ class Open(Judged):
 
 @dataclass(frozen=True)
 class Referenced(Judged):
-    """The official `panda` figure, by a trained classifier, is not computed."""
+    """The official `panda` figure is not computed: its classifier, PEDANT, is some pickles
+    that the package qa-metrics downloads from a branch, of no version; reading one runs
+    what is in it. Their evaluator computes it of what `export` writes."""
 
     ours = CORRECT
     theirs = "meta_prompt_qa"

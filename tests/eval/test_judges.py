@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from pathlib import Path
 
 import pytest
 
+from eval import on_time, record, task
+from eval.commands.run import open_agent
+from eval.ears import ears
 from eval.endpoint import KEY
 from eval.judge import judge
 from eval.judges.openai import OpenAIJudge
 from eval.replies import PLACE, Replies
+from eval.run import run
+from eval.sample import Span
 from interaction.errors import InputError
 from tests.background.conftest import Process
 
@@ -137,7 +143,7 @@ def test_kept_replies_that_cannot_be_used(tmp_path):
         ("openai:m@localhost:1", "no address"),
         ("openai:m@http://me:secret@host/v1", "holds a secret"),
         ("replay:", "no file"),
-        ("nobody", "there are none, openai, replay"),
+        ("nobody", "there are none, openai, oracle, replay"),
     ],
 )
 def test_judges_that_cannot_be(name, why, monkeypatch, tmp_path):
@@ -152,3 +158,62 @@ def test_where_replies_are_kept_can_be_said(monkeypatch, tmp_path, ask, server):
     ask(reply("2"))
     one = judge(f"openai:m@http://127.0.0.1:{server.port}/v1")
     assert one.ask("Rate.") == ["2"] and (tmp_path / "mine.jsonl").exists()
+
+
+def test_an_oracle_knows_what_synthetic_samples_accept():
+    knows = judge("oracle")
+
+    def asked(said: str) -> str:
+        return "Is it?\n" + json.dumps({"accepted": ["Red ball", "{ball"], "said": said})
+
+    assert knows.ask(asked("red ball!")) == knows.ask(asked("{ball")) == ["Yes"]
+    assert knows.ask(asked("red"), n=2) == ["No", "No"] and knows.failures == 0
+    for other in ("Rate this.", '{"said": "a"}', '{"said": 1, "accepted": 2}'):
+        assert knows.ask(other) is None
+    assert knows.failures == 3
+    with pytest.raises(InputError, match="--judge=oracle"):
+        judge("oracle:file")
+
+
+class Says:
+    name, failures = "says", 0
+
+    def __init__(self, *replies: str | None) -> None:
+        self.replies, self.asked = list(replies), []
+
+    def ask(self, prompt: str, **settings: object) -> list[str] | None:
+        self.asked.append(json.loads(prompt.splitlines()[-1]))
+        reply = self.replies.pop(0)
+        return None if reply is None else [reply]
+
+    def misread(self) -> None:
+        self.failures += 1
+
+
+def test_meanings_at_their_time_are_judged():
+    said = [Span("red", 1.0, 1.3), Span("crimson", 5.2, 5.6), Span("now", 5.4, 5.5)]
+
+    def judged(by) -> float | None:
+        return on_time.judged(said, ["red"], (4.8, 5.0), by)
+
+    assert judged(judge("none")) is None and judged(judge("oracle")) == 0
+    by = Says("No.", "yes")
+    assert judged(by) == 1
+    assert by.asked == [{"accepted": ["red"], "said": w} for w in ("crimson", "now")]
+    assert judged(Says(None)) is None
+    vague = Says("Perhaps")
+    assert judged(vague) is None and vague.failures == 1
+    assert on_time.judged([], ["red"], (4.8, 5.0), judge("none")) is None
+
+
+@pytest.mark.parametrize("name", ["timespeak_synth", "cuespeak_synth"])
+@pytest.mark.parametrize("agent", ["oracle", "silent", "always_talk"])
+def test_an_oracle_finds_what_words_alone_find(name, agent, tmp_path):
+    found = task.load(name)
+    samples = itertools.islice(found.samples(task.Asked()), 5)
+    run(open_agent(agent, ""), samples, tmp_path, "lockstep")
+    knows, using = judge("oracle"), ears("text_stream", "energy")
+    rows = [found.measure(record.load(p), using, knows) for p in tmp_path.iterdir()]
+    figures = {m: found.metrics[m].figure(m, rows) for m in ("macro_judged", "macro_0_5s")}
+    assert figures["macro_judged"] == figures["macro_0_5s"] == (agent == "oracle")
+    assert knows.failures == 0
