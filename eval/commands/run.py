@@ -30,7 +30,8 @@ from interaction.errors import InputError
 def add(parser: argparse.ArgumentParser) -> None:
     arg = parser.add_argument
     arg("--tasks", required=True, help="names, with commas; or all_synth")
-    arg("--agent", required=True)
+    names = ", ".join(modules.names("eval.agents"))
+    arg("--agent", required=True, help=f"the system: {names}")
     arg("--agent_args", default="", help="name=value, with commas")
     arg("--output_path", required=True, type=Path, help="the run's directory")
     arg("--limit", type=int, help="samples a task, at most (synthetic: 50)")

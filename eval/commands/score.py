@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from eval import score, task
+from eval import modules, score, task
 from eval.ears import Ears, ears
 from eval.judge import Judge, judge
 from interaction import report
@@ -28,10 +28,14 @@ class Means(NamedTuple):
 
 def add_means(parser: argparse.ArgumentParser) -> None:
     arg = parser.add_argument
-    arg("--words", default="text_stream", help="where the system's words come from")
-    arg("--vad", default="silero", help="what finds speech")
-    arg("--judge", default="none", help="what rates answers")
+    arg("--words", default="text_stream", help=f"whence words come: {_there('words')}")
+    arg("--vad", default="silero", help=f"what finds speech: {_there('vad')}")
+    arg("--judge", default="none", help=f"what rates answers: {_there('judges')}")
     arg("--official-repo", type=Path, help="your checkout of its code, for its prompts")
+
+
+def _there(kind: str) -> str:
+    return f"{', '.join(modules.names(f'eval.{kind}'))}; `python -m eval list` tells more"
 
 
 def means(args: argparse.Namespace) -> Means:
