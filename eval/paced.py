@@ -121,7 +121,7 @@ class _Talks:
 
     def step(self, heard: Sequence[Heard]) -> list[Said]:
         """Waits for nothing. Raises Broken."""
-        # What plays is settled before the turn goes out: no answer comes within its question.
+        # What plays is settled before the turn goes out: no answer comes in its question.
         said = [talk.speaker.turn() for talk in self._talks]
         for talk, each in zip(self._talks, heard, strict=True):
             if talk.broken:
