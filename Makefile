@@ -37,7 +37,7 @@ demo: $(VENV)/.stamp-run
 		--timeline=demo/timeline.png --report=demo/report.json
 
 test: $(VENV)/.stamp-dev
-	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 live: $(VENV)/.stamp-interop
 	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 -rA tests/interop/test_live.py $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -16,6 +17,12 @@ from interaction.package import ASSETS
 from interaction.params import initialise
 from interaction.settings import load
 
+LONGEST = (  # by minutes
+    "parity/test_parity.py", "train/test_training.py", "interop/test_inkling.py",
+    "train/test_hosts.py", "planning/test_compiled.py", "test_model.py",
+    "train/test_guard.py", "test_bench.py", "background/test_local.py",
+    "train/test_mesh.py", "eval/test_wire.py",
+)  # fmt: skip
 NO_BROWSER = "the page was not tried: no Chromium or Chrome on PATH; install chromium"
 
 
@@ -39,12 +46,27 @@ def programs(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def room(programs):
+    """A file leaves nothing compiled behind: what stays makes a worker of many gigabytes,
+    and every collection of garbage slow. The next file finds its programs on the disk."""
+    yield
+    jax.clear_caches()
+    gc.collect()
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """A Chromium's or Chrome's program."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     found = next(filter(None, map(shutil.which, names)), None)
     return found or pytest.skip(NO_BROWSER)
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """The longest files first, so that workers come to their ends together."""
+    place = {Path(__file__).parent / name: n for n, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
