@@ -26,22 +26,26 @@ def used(program: jax.stages.Compiled) -> dict[str, int]:
     }
 
 
-def compiled(compile_: Callable[[dict[str, Any] | None], T]) -> T | float:
+def compiled(compile_: Callable[[dict[str, Any] | None], T], held: float) -> T | float:
     """The program, made with the compiler's least effort, or with more where it does not
-    fit so (least effort reuses less memory); else the bytes that it would have needed."""
+    fit so (least effort reuses less memory); else the bytes that it would have needed,
+    beside the `held` bytes of its arguments or with them, as the compiler has it."""
     need = 0.0
     for options in (QUICK, None):
         try:
             return compile_(options)
         except jax.errors.JaxRuntimeError as error:
-            need = _overflow(error)
+            need = _overflow(error, held)
     return need
 
 
-def _overflow(error: Exception) -> float:
+def _overflow(error: Exception, held: float) -> float:
     """Bytes that a program would have needed, from the compiler's refusal."""
     text = str(error)
-    match = re.search(r"Used ([\d.]+)([KMGT]) of", text)
+    everything = re.search(r"Used ([\d.]+)([KMGT]) of", text)
+    temporaries = re.search(r"HLO temporaries \(([\d.]+)([KMGT])\)", text)
+    match = everything or temporaries
     if "RESOURCE_EXHAUSTED" not in text or not match:
         raise error
-    return float(match[1]) * 2 ** {"K": 10, "M": 20, "G": 30, "T": 40}[match[2]]
+    need = float(match[1]) * 2 ** {"K": 10, "M": 20, "G": 30, "T": 40}[match[2]]
+    return need if everything else need + held

@@ -38,7 +38,8 @@ def plan_serving(
     need: float = sum(held.values())
     if need > budget:
         return found | {"fits": False, "needs_bytes": need}
-    programs = compiled(lambda how: pod.compile_turn(cfg, mesh, slots, given, how))
+    make = lambda how: pod.compile_turn(cfg, mesh, slots, given, how)  # noqa: E731
+    programs = compiled(make, need)
     if isinstance(programs, float):
         return found | {"fits": False, "needs_bytes": programs}
     memory = {name: used(program) for name, program in programs.items()}

@@ -49,6 +49,8 @@ def _too_much(found: Mapping[str, Any]) -> str:
         devices *= n
     fits = nearest(kind, need * devices / found["slices"], chip_of(found["topology"]))
     hint = f"nearest that fits: {fits}" if fits else "no slice of this kind fits"
+    if batch := found.get("batch_that_may"):
+        hint += f"; fewer rows may: --config.train.batch={batch}"
     return f"does not fit: needs {need / GIB:.1f} of {budget / GIB:.1f} GiB a chip; {hint}"
 
 

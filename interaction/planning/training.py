@@ -38,9 +38,11 @@ def plan_training(
     need: float = sum(held.values())
     if need > budget:
         return found | {"fits": False, "needs_bytes": need}
-    program = compiled(lambda how: pod.compile_training(config, cfg, mesh, given, how))
+    make = lambda how: pod.compile_training(config, cfg, mesh, given, how)  # noqa: E731
+    program = compiled(make, need)
     if isinstance(program, float):
-        return found | {"fits": False, "needs_bytes": program}
+        fewer = fewer_rows(config.train.batch, row_devices(mesh), need, program, budget)
+        return found | {"fits": False, "needs_bytes": program, "batch_that_may": fewer}
     memory = used(program)
     need = sum(memory[name] for name in ("arguments", "results", "temporaries"))
     sent = traffic(program.as_text() or "", mesh, chip)
@@ -60,6 +62,19 @@ def plan_training(
         "roofline": line._asdict() | {"limit": line.limit()},
         "projected": projected(config, chip, line, flops["needed"], mesh.size),
     }
+
+
+def fewer_rows(
+    batch: int, devices: int, held: float, need: float, budget: float
+) -> int | None:
+    """The largest half, quarter, ... of a batch whose share of a step's temporaries has
+    room beside what is held; None where `devices` would not have a row each."""
+    while batch % 2 == 0 and batch // 2 >= devices:
+        held_too, batch = (need - held) / 2, batch // 2
+        need = held + held_too
+        if need <= budget:
+            return batch
+    return None
 
 
 def step_flops(config: Any, cfg: ModelConfig, sizes: Mapping[str, int]) -> dict[str, Any]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import sys
 
+import jax
 import pytest
 
 from interaction import plan, pod
-from interaction.chips import CHIPS
+from interaction.chips import CHIPS, GIB
 from interaction.config import ModelConfig
 from interaction.errors import InputError
 from interaction.parallel.placement import held_bytes
 from interaction.planning import search
-from interaction.planning.training import SLICES, nearest
+from interaction.planning.fit import compiled
+from interaction.planning.training import SLICES, fewer_rows, nearest
 from interaction.settings import load
 
 TML = "configs/tml_interaction_small.py"
@@ -57,6 +59,36 @@ def test_legal_meshes_use_all_devices_and_divide_the_model():
         assert cfg.experts % (sizes["expert"] * sizes["tensor"]) == 0
         assert cfg.kv_heads % sizes["tensor"] == 0
     assert all(s["data"] % 2 == 0 for s in search.legal(cfg, 512, 2, rows=512))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "need"),
+    [
+        ("Ran out of memory in memory space hbm. Used 40.50G of 31.25G hbm.", 40.5),
+        ("Ran out of memory on HBM, the total memory required for HLO temporaries "
+         "(53.74G) exceeds available HBM (31.25G).", 53.74 + 10),
+    ],
+)  # fmt: skip
+def test_a_refusal_of_the_compiler_is_read(refusal, need):
+    def make(how):
+        raise jax.errors.JaxRuntimeError(f"RESOURCE_EXHAUSTED: {refusal}")
+
+    assert compiled(make, 10 * GIB) == pytest.approx(need * GIB)
+
+
+def test_another_fault_of_the_compiler_is_one():
+    def make(how):
+        raise jax.errors.JaxRuntimeError("INTERNAL: Used 40.50G of 31.25G hbm.")
+
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        compiled(make, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("devices", "need", "batch"), [(256, 40, 256), (128, 80, 128), (256, 80, None)]
+)
+def test_fewer_rows_are_offered_where_they_may_fit(devices, need, batch):
+    assert fewer_rows(512, devices, held=10, need=need, budget=30) == batch
 
 
 @pytest.mark.parametrize(("muon", "dtype"), [(True, "bfloat16"), (False, "float32")])
