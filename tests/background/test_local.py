@@ -95,6 +95,12 @@ def test_a_process_of_its_own(talk, gather):
             waiting.cancel()
             await asyncio.wait([waiting])
 
+    async def broken_off():
+        """Lines are on their way when nobody reads on."""
+        async with aclosing(backend.choices(messages(context), {})) as lines:
+            await anext(lines)
+            await asyncio.sleep(0.2)
+
     async def story():
         try:
             assert await gather(backend, context) == want
@@ -102,8 +108,9 @@ def test_a_process_of_its_own(talk, gather):
             assert process.nice() == 19
             both = await asyncio.gather(gather(backend, context), gather(backend, context))
             assert both == [want, want]
-            await cancelled()
-            assert await asyncio.wait_for(gather(backend, context), 60) == want
+            for leave in (cancelled, broken_off):
+                await leave()
+                assert await asyncio.wait_for(gather(backend, context), 60) == want
             assert workers() == [process]
             process.kill()
             await asyncio.sleep(0.2)

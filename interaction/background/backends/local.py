@@ -71,6 +71,9 @@ class LocalBackend(Chat):
                     if "finish" in line:
                         number = 0
                         return
+            except Lost:  # the next task begins it again, however late its end is noticed
+                await self.close()
+                raise
             finally:
                 if number and process.returncode is None and process.stdin:
                     with contextlib.suppress(OSError):
