@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 
 from interaction.pod import QUICK
 
-T = TypeVar("T")
+Programs = Mapping[str, jax.stages.Compiled]
+Compile = Callable[[dict[str, Any] | None], Programs]
+"""With the compiler's options, or its usual ones."""
 
 
 def used(program: jax.stages.Compiled) -> dict[str, int]:
@@ -26,16 +28,30 @@ def used(program: jax.stages.Compiled) -> dict[str, int]:
     }
 
 
-def compiled(compile_: Callable[[dict[str, Any] | None], T], held: float) -> T | float:
-    """The program, made with the compiler's least effort, or with more where it does not
-    fit so (least effort reuses less memory); else the bytes that it would have needed,
-    beside the `held` bytes of its arguments or with them, as the compiler has it."""
+def needed(program: jax.stages.Compiled) -> int:
+    """Bytes of a chip that a program takes while it runs."""
+    memory = used(program)
+    return sum(memory[name] for name in ("arguments", "results", "temporaries"))
+
+
+def compiled(compile_: Compile, held: float, budget: float) -> Programs | float:
+    """The programs, made with the compiler's least effort, or with more where they do not
+    fit so (least effort reuses less memory); else the bytes that the largest would need.
+
+    held: bytes of its arguments; budget: of a chip. The compiler refuses what it counts as
+    too much, and lets pass what by its own figures of the result is more than a chip has:
+    both count as too much here.
+    """
     need = 0.0
     for options in (QUICK, None):
         try:
-            return compile_(options)
+            programs = compile_(options)
         except jax.errors.JaxRuntimeError as error:
             need = _overflow(error, held)
+            continue
+        need = max(map(needed, programs.values()))
+        if need <= budget:
+            return programs
     return need
 
 

@@ -11,7 +11,7 @@ from interaction.config import ModelConfig
 from interaction.grammar import AUDIO_PER_TURN
 from interaction.parallel.mesh import row_devices
 from interaction.parallel.placement import held_bytes
-from interaction.planning.fit import compiled, used
+from interaction.planning.fit import compiled, needed, used
 from interaction.planning.flops import forward_flops
 from interaction.planning.roofline import Roofline, roofline
 from interaction.planning.traffic import traffic
@@ -39,8 +39,8 @@ def plan_serving(
     if need > budget:
         return found | {"fits": False, "needs_bytes": need}
     make = lambda how: pod.compile_turn(cfg, mesh, slots, given, how)  # noqa: E731
-    programs = compiled(make, need)
-    if isinstance(programs, float):
+    programs = compiled(make, need, budget)
+    if not isinstance(programs, Mapping):
         return found | {"fits": False, "needs_bytes": programs}
     memory = {name: used(program) for name, program in programs.items()}
     lines, links = {}, {}
@@ -56,9 +56,7 @@ def plan_serving(
         )
     return found | {
         "fits": True,
-        "needs_bytes": max(
-            m["arguments"] + m["results"] + m["temporaries"] for m in memory.values()
-        ),
+        "needs_bytes": max(map(needed, programs.values())),
         "memory_bytes": memory,
         "sent": links,
         "roofline": {n: x._asdict() | {"limit": x.limit()} for n, x in lines.items()},

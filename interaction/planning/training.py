@@ -11,7 +11,7 @@ from interaction.config import ModelConfig
 from interaction.grammar import AUDIO_PER_TURN
 from interaction.parallel.mesh import row_devices
 from interaction.parallel.placement import held_bytes
-from interaction.planning.fit import compiled, used
+from interaction.planning.fit import Programs, compiled, needed, used
 from interaction.planning.flops import forward_flops, muon_flops, training_flops
 from interaction.planning.roofline import Roofline, roofline
 from interaction.planning.traffic import Sent, traffic
@@ -38,13 +38,16 @@ def plan_training(
     need: float = sum(held.values())
     if need > budget:
         return found | {"fits": False, "needs_bytes": need}
-    make = lambda how: pod.compile_training(config, cfg, mesh, given, how)  # noqa: E731
-    program = compiled(make, need)
-    if isinstance(program, float):
-        fewer = fewer_rows(config.train.batch, row_devices(mesh), need, program, budget)
-        return found | {"fits": False, "needs_bytes": program, "batch_that_may": fewer}
+
+    def make(how: dict[str, Any] | None) -> Programs:
+        return {"train": pod.compile_training(config, cfg, mesh, given, how)}
+
+    programs = compiled(make, need, budget)
+    if not isinstance(programs, Mapping):
+        fewer = fewer_rows(config.train.batch, row_devices(mesh), need, programs, budget)
+        return found | {"fits": False, "needs_bytes": programs, "batch_that_may": fewer}
+    program = programs["train"]
     memory = used(program)
-    need = sum(memory[name] for name in ("arguments", "results", "temporaries"))
     sent = traffic(program.as_text() or "", mesh, chip)
     flops = step_flops(config, cfg, mesh.shape)
     line = roofline(
@@ -55,7 +58,7 @@ def plan_training(
     )
     return found | {
         "fits": True,
-        "needs_bytes": need,
+        "needs_bytes": needed(program),
         "memory_bytes": memory,
         "flops": flops,
         "sent": [one._asdict() for one in sent],

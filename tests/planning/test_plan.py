@@ -73,7 +73,7 @@ def test_a_refusal_of_the_compiler_is_read(refusal, need):
     def make(how):
         raise jax.errors.JaxRuntimeError(f"RESOURCE_EXHAUSTED: {refusal}")
 
-    assert compiled(make, 10 * GIB) == pytest.approx(need * GIB)
+    assert compiled(make, 10 * GIB, 30 * GIB) == pytest.approx(need * GIB)
 
 
 def test_another_fault_of_the_compiler_is_one():
@@ -81,7 +81,20 @@ def test_another_fault_of_the_compiler_is_one():
         raise jax.errors.JaxRuntimeError("INTERNAL: Used 40.50G of 31.25G hbm.")
 
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
-        compiled(make, 0.0)
+        compiled(make, 0.0, GIB)
+
+
+def test_what_passes_the_compiler_may_be_too_much_for_a_chip():
+    """It is tried with all effort before."""
+    given, tried = jax.ShapeDtypeStruct((1000,), "float32"), []
+
+    def make(how):
+        tried.append(how)
+        return {"train": jax.jit(lambda x: x + 1).lower(given).compile()}
+
+    assert compiled(make, 4000, budget=7999) == 8000
+    assert len(tried) == 2 and tried[1] is None
+    assert set(compiled(make, 4000, budget=8000)) == {"train"}
 
 
 @pytest.mark.parametrize(
