@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from typing import TypeVar
 
 from eval.sample import Fault, Sample
+
+Made = TypeVar("Made", bound=Sample | Fault)
 
 
 def unknown(place: str, found: Iterable[str | None], known: Collection[str]) -> list[str]:
@@ -16,7 +19,7 @@ def unknown(place: str, found: Iterable[str | None], known: Collection[str]) -> 
     return [f"{prefix}{name}" for name in found if name and name not in known]
 
 
-def noted(made: Sample | Fault, names: Iterable[str]) -> Sample | Fault:
+def noted(made: Made, names: Iterable[str]) -> Made:
     """The sample, which says that it has them."""
     if isinstance(made, Fault):
         return made

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from eval.layouts.fields import noted
 from eval.layouts.fields import unknown as unknown_fields
 from eval.record import Record
 from eval.sample import TURN_S, Fault, Sample, Span, whole_turns
@@ -102,13 +103,13 @@ def sample(
             f"{place}: something happens at {last:g} s, and the wav ends at "
             f"{seconds:g} s; copy it again"
         )
-    return Sample(
+    made = Sample(
         id=place.name + CLEAN * clean,
         audio=whole_turns(wave),
         user=tuple(user),
         truth=dict(truth) | {"seconds": seconds},
-        unknown=tuple(dict.fromkeys(unknown)),
     )
+    return noted(made, unknown)
 
 
 def read_json(file: Path) -> Any:

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.layouts.fields import noted
 from eval.layouts.full_duplex_bench import check, read_json
 from eval.sample import Fault, Sample, Span, whole_turns
 from interaction.errors import InputError
@@ -93,9 +94,7 @@ def _sample(place: Path, split: str, id_: str, goals: Mapping[str, str]) -> Samp
         "examiner": str(told["text"]),
         "seconds": len(wave) / SAMPLE_RATE,
     }
-    return Sample(
-        id_, whole_turns(wave), user, truth=truth, unknown=tuple(dict.fromkeys(others))
-    )
+    return noted(Sample(id_, whole_turns(wave), user, truth=truth), others)
 
 
 def _words(file: Path, chunks: Any, others: list[str]) -> Iterator[Span]:

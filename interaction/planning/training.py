@@ -73,8 +73,8 @@ def fewer_rows(
     """The largest half, quarter, ... of a batch whose share of a step's temporaries has
     room beside what is held; None where `devices` would not have a row each."""
     while batch % 2 == 0 and batch // 2 >= devices:
-        held_too, batch = (need - held) / 2, batch // 2
-        need = held + held_too
+        batch //= 2
+        need = held + (need - held) / 2
         if need <= budget:
             return batch
     return None
