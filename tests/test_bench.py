@@ -12,10 +12,11 @@ import numpy as np
 from interaction.bench import compared
 
 TINY = Path(__file__).parent / "tiny.py"
+SMALL = ("--config.model.layers=2", "--config.model.global_layers=(1,)")
 
 
 def bench(*args: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "interaction.bench", f"--config={TINY}", *args]
+    command = [sys.executable, "-m", "interaction.bench", f"--config={TINY}", *SMALL, *args]
     return subprocess.run(command, capture_output=True, text=True)
 
 

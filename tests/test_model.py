@@ -124,7 +124,7 @@ def test_no_gradient_from_the_future(tiny, tiny_params):
         out = model.forward(tiny_params, tiny, block._replace(voice=voice))
         return out.hidden[0, t].sum()
 
-    grad = np.abs(jax.grad(hidden_at_t)(voice))[0].sum(-1)
+    grad = np.abs(jax.jit(jax.grad(hidden_at_t))(voice))[0].sum(-1)
     assert (grad[t + 1 :] == 0).all()
     assert (grad[t - 15 : t + 1] > 0).all()
 
@@ -146,7 +146,7 @@ def test_window_ends_where_it_says(tiny, tiny_params):
         return (out.hidden[0, t] ** 3).sum()
 
     voice = jax.random.normal(jax.random.key(0), (1, T, 320))
-    grad = np.abs(jax.grad(hidden_at_t)(voice))[0].sum(-1)
+    grad = np.abs(jax.jit(jax.grad(hidden_at_t))(voice))[0].sum(-1)
     # attention: k convolution + branch convolution; MLP branch convolution once more
     far = t - reach - (cfg.conv_kernel - 1)
     assert (grad[:far] == 0).all()
@@ -196,7 +196,8 @@ def test_router_weights_share_one_normalisation(tiny, tiny_params):
 
 def test_capture_sees_every_layer(tiny, tiny_params):
     block = random_block(tiny, 4, 1, 10)
-    out = model.forward(tiny_params, tiny, block, capture=True)
+    look = jax.jit(lambda p, b: model.forward(p, tiny, b, capture=True))
+    out = look(tiny_params, block)
     assert len(out.captures) == tiny.layers
     assert out.captures[0].routing is None  # the dense layer
     assert out.captures[3].routing.chosen_NA.shape == (10, 2)

@@ -3,6 +3,7 @@ in other ways, `bisect.bisect` what differs between two settings. See `__main__`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -18,7 +19,17 @@ from interaction.parity.training import gradients
 from interaction.record import Record
 from interaction.score import Batch, score, side_by_side
 
-__all__ = ["LEVELS", "Row", "Subject", "Told", "meshes", "random_subject", "run", "tell"]
+__all__ = [
+    "LEVELS",
+    "Row",
+    "Subject",
+    "Told",
+    "meshes",
+    "mixed_mesh",
+    "random_subject",
+    "run",
+    "tell",
+]
 
 LEVELS = ("L0", "L1", "L2", "L3", "L4")
 DEVICES = 8
@@ -26,22 +37,33 @@ DEVICES = 8
 
 def meshes(cfg: ModelConfig, devices: int = DEVICES) -> list[dict[str, int]]:
     """Every axis at every power of two that the config divides, and three mixed."""
-    tensor = np.gcd.reduce([
-        cfg.heads, cfg.kv_heads, cfg.local_heads, cfg.local_kv_heads, cfg.tensor_shards,
-        cfg.vocab, cfg.experts,
-    ])  # fmt: skip
-    most = {"data": devices, "fsdp": np.gcd(cfg.width, devices), "tensor": tensor,
-            "expert": np.gcd(cfg.experts, devices)}  # fmt: skip
+    most = {
+        "data": devices, "fsdp": math.gcd(cfg.width, devices),
+        "tensor": _most_tensor(cfg), "expert": math.gcd(cfg.experts, devices),
+    }  # fmt: skip
     sizes = [2**i for i in range(1, devices.bit_length())]
     single = [{axis: n} for axis, limit in most.items() for n in sizes if n <= limit]
-    t = min(int(tensor), 2)
-    e = int(min(np.gcd(cfg.experts, devices) // t, 2))
+    t = min(most["tensor"], 2)
     mixed = [
-        {"fsdp": devices // (t * e), "tensor": t, "expert": e},
-        {"data": 2, "fsdp": 2, "expert": int(min(most["expert"], 2))},
+        {"data": 2, "fsdp": 2, "expert": min(most["expert"], 2)},
         {"data": devices // t, "tensor": t},
     ]
-    return single + [m for m in mixed if np.prod(list(m.values())) <= devices]
+    fit = [m for m in mixed if math.prod(m.values()) <= devices]
+    return [*single, mixed_mesh(cfg, devices), *fit]
+
+
+def mixed_mesh(cfg: ModelConfig, devices: int = DEVICES) -> dict[str, int]:
+    """All devices, over every axis but `data`."""
+    t = min(_most_tensor(cfg), 2)
+    e = min(math.gcd(cfg.experts, devices) // t, 2)
+    return {"fsdp": devices // (t * e), "tensor": t, "expert": e}
+
+
+def _most_tensor(cfg: ModelConfig) -> int:
+    return math.gcd(
+        cfg.heads, cfg.kv_heads, cfg.local_heads, cfg.local_kv_heads, cfg.tensor_shards,
+        cfg.vocab, cfg.experts,
+    )  # fmt: skip
 
 
 class Told(NamedTuple):

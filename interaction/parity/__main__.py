@@ -41,6 +41,7 @@ from interaction.parity import (
     LEVELS,
     Subject,
     bisect,
+    mixed_mesh,
     random_subject,
     run,
     tell,
@@ -157,7 +158,8 @@ def main() -> int:
         found = run(subject, args.levels, args.slots, args.turns, on)
         if "L4" in args.levels:
             found = itertools.chain(
-                found, compare_processes(subject, args.slots, args.turns)
+                found,
+                compare_processes(subject, args.slots, args.turns, mixed_mesh(subject.cfg)),
             )
         for row in found:
             print(

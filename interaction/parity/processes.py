@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import jax
@@ -22,24 +22,29 @@ from interaction.parity.sampled import converse, emitted
 from interaction.parity.subject import Subject, random_subject, random_talk
 
 
-def compare_processes(subject: Subject, slots: int, turns: int) -> Iterator[Row]:
+def compare_processes(
+    subject: Subject, slots: int, turns: int, sizes: Mapping[str, int]
+) -> Iterator[Row]:
     """Random weights on a mesh of 8 devices: of 1 process, and of 2 with 4 each."""
     talk = random_talk(subject.cfg, slots, turns)
     want = emitted(converse(random_subject(subject.cfg), talk))
     for processes in (1, 2):
         with tempfile.TemporaryDirectory() as scratch:
-            got = _run(Path(scratch), subject.cfg, slots, turns, processes)
+            got = _run(Path(scratch), subject.cfg, slots, turns, processes, sizes)
         what = "one process" if processes == 1 else f"{processes} processes"
         yield compare("L4", f"sampled, 8 devices of {what}", want, got)
 
 
-def _run(scratch: Path, cfg: ModelConfig, slots: int, turns: int, processes: int) -> dict:
+def _run(
+    scratch: Path, cfg: ModelConfig, slots: int, turns: int, processes: int,
+    sizes: Mapping[str, int],
+) -> dict:  # fmt: skip
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     job = {
         "cfg": dataclasses.asdict(cfg), "slots": slots, "turns": turns,
-        "processes": processes, "address": f"localhost:{port}",
+        "sizes": dict(sizes), "processes": processes, "address": f"localhost:{port}",
         "output": str(scratch / "emitted.npz"),
     }  # fmt: skip
     (scratch / "job.json").write_text(json.dumps(job))
@@ -71,7 +76,7 @@ def _work(path: str, rank: int) -> None:
         jax.distributed.initialize(job["address"], job["processes"], rank)
     cfg = ModelConfig.from_mapping(job["cfg"])
     talk = random_talk(cfg, job["slots"], job["turns"])
-    out = emitted(converse(random_subject(cfg), talk, make_mesh(fsdp=4, expert=2)))
+    out = emitted(converse(random_subject(cfg), talk, make_mesh(**job["sizes"])))
     if rank == 0:
         np.savez(job["output"], **out)  # type: ignore[arg-type]
 

@@ -102,21 +102,29 @@ def _balance(params: Params, cfg: ModelConfig, load_LX: jax.Array, rate: float) 
     return params | {"layers": layers}
 
 
-def _sum_of_leaves(f: Callable[[jax.Array], Any], first: jax.Array, n: int) -> Any:
-    """f(first) + ... + f(first + n - 1) as a binary tree, neighbours first, in constant
-    memory: loops of two inside loops of two. f is compiled once."""
+def _sum_of_leaves(f: Callable[[jax.Array], Any], n: int) -> Any:
+    """f(0) + ... + f(n - 1) as a binary tree, neighbours first, in constant memory: loops
+    of two inside loops of two. f is traced and compiled once."""
+    f = jax.jit(f, inline=True)
+    first = jnp.int32(0)
     if n == 1:
         return f(first)
-    half = n // 2
-
-    def add(i: jax.Array, total: Any) -> Any:
-        part = jax.tree.map(rounded, _sum_of_leaves(f, first + i * half, half))
-        return jax.tree.map(jnp.add, total, part)
-
     shapes = jax.eval_shape(f, first)
-    # What is added to it stays as it is, zeros of either sign too.
-    nothing = jax.tree.map(lambda x: jnp.full(x.shape, -0.0, x.dtype), shapes)
-    return jax.lax.fori_loop(0, 2, add, nothing)
+
+    def summed(first: jax.Array, n: int) -> Any:
+        if n == 1:
+            return f(first)
+        half = n // 2
+
+        def add(i: jax.Array, total: Any) -> Any:
+            part = jax.tree.map(rounded, summed(first + i * half, half))
+            return jax.tree.map(jnp.add, total, part)
+
+        # What is added to it stays as it is, zeros of either sign too.
+        nothing = jax.tree.map(lambda x: jnp.full(x.shape, -0.0, x.dtype), shapes)
+        return jax.lax.fori_loop(0, 2, add, nothing)
+
+    return summed(first, n)
 
 
 def _gradients_of(
@@ -155,7 +163,7 @@ def _gradients_of(
         grads = jax.tree.map(over_rows, specs, grads, is_leaf=is_spec)
         return grads, jax.tree.map(lambda x: o.all_reduce(x, ROWS), metrics)
 
-    grads, metrics = _sum_of_leaves(leaf, jnp.int32(0), mine)
+    grads, metrics = _sum_of_leaves(leaf, mine)
     squares = jax.tree.map(lambda s, g: _squares(o, s, g), specs, grads, is_leaf=is_spec)
     norm = jnp.sqrt(tree(jax.tree.leaves(squares)))
     right, speech = metrics.pop("heard_right"), metrics.pop("heard_speech")

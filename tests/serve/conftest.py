@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -76,6 +77,16 @@ class Served:
     def figure(self, name: str) -> float:
         found = re.search(rf"^{name} (\S+)$", self.get("/metrics")[1], re.MULTILINE)
         return float(found[1])
+
+    def emptied(self) -> Served:
+        """Itself, when all who were there have left: some break off, and are waited for."""
+        end = time.monotonic() + 90
+        while self.figure("interaction_sessions") or self.figure(
+            "interaction_sessions_held"
+        ):
+            assert time.monotonic() < end, "who broke off was never let go"
+            time.sleep(0.1)
+        return self
 
     def end(self) -> None:
         self.process.kill()
@@ -185,7 +196,7 @@ def person() -> type[Person]:
     return Person
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def eager(tiny, tiny_params, tmp_path_factory):
     """The tiny model, but it delegates often: the row of that token is longer."""
     directory = tmp_path_factory.mktemp("eager")
@@ -196,9 +207,9 @@ def eager(tiny, tiny_params, tmp_path_factory):
     return directory
 
 
-@pytest.fixture(scope="package")
-def serve(eager):
-    """serve(*flags) -> a server, of the eager model where none is named."""
+@contextlib.contextmanager
+def serving(eager):
+    """start(*flags) -> a server, of the eager model where none is named; they end here."""
     servers = []
 
     def start(*flags: str, model=eager, slots: int = SLOTS) -> Served:
@@ -210,27 +221,52 @@ def serve(eager):
         server.end()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
+def serve(eager):
+    """serve(*flags) -> a server for the tests of this file."""
+    with serving(eager) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def shared(eager):
+    """The servers of several files."""
+    with serving(eager) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
 def alone(eager):
     """An engine here, with nobody else in it."""
     return Alone(eager)
 
 
-@pytest.fixture(scope="package")
-def strict(serve, tmp_path_factory):
-    """Short of patience, and it records (in `records`)."""
+@pytest.fixture(scope="session")
+def short_of_patience(shared, tmp_path_factory):
     records = tmp_path_factory.mktemp("records")
-    server = serve("--idle=15", "--grace=1", "--temperature=1", f"--record={records}")
+    server = shared("--idle=15", "--grace=1", "--temperature=1", f"--record={records}")
     server.records = records
     return server
 
 
-@pytest.fixture(scope="package")
-def served(serve):
-    return serve("--idle=20", "--grace=30", "--temperature=1")
+@pytest.fixture
+def strict(short_of_patience):
+    """Short of patience, and it records (in `records`); nobody is there yet."""
+    return short_of_patience.emptied()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
+def patient(shared):
+    return shared("--idle=20", "--grace=30", "--temperature=1")
+
+
+@pytest.fixture
+def served(patient):
+    """Patient; nobody is there yet."""
+    return patient.emptied()
+
+
+@pytest.fixture(scope="session")
 def browse(chromium):
     """browse(heard) -> `Chromium` of the file beside this one."""
     path = Path(__file__).with_name("chromium.py")

@@ -69,10 +69,10 @@ def test_two_hosts_then_one_lose_nothing(tmp_path):
     """kill -9 of one host of two; both again, and SIGTERM to one; a byte of the newest
     checkpoint flipped; then one host with all devices. (`launch.drill` does more.)"""
     calm, run = tmp_path / "calm", tmp_path / "run"
-    with hosts(calm, 1, 8, f"--stop_at={LAST}") as processes:
+    with hosts(calm, 1, 4, f"--stop_at={LAST}") as processes:
         assert local.wait(processes) == 0, said(calm)
 
-    with hosts(run, 2, 4) as processes:
+    with hosts(run, 2, 2) as processes:
         until(lambda: whole(run) and steps(run) > 2, run, processes)
         os.killpg(processes[1].pid, signal.SIGKILL)
         assert local.wait(processes, grace_s=1.0) == 128 + signal.SIGKILL
@@ -81,7 +81,7 @@ def test_two_hosts_then_one_lose_nothing(tmp_path):
     assert first == '{"step": 1, "rows": [[4, 7]]}'
 
     newest = whole(run)[-1]
-    with hosts(run, 2, 4) as processes:
+    with hosts(run, 2, 2) as processes:
         until(lambda: f"step {newest + 1}/" in said(run), run, processes)
         assert f"resumed at step {newest}" in said(run)
         processes[1].terminate()
@@ -95,7 +95,7 @@ def test_two_hosts_then_one_lose_nothing(tmp_path):
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     before = whole(run)[-2]
-    with hosts(run, 1, 8, f"--stop_at={LAST}") as processes:
+    with hosts(run, 1, 4, f"--stop_at={LAST}") as processes:
         assert local.wait(processes) == 0, said(run)
     refused = f"checkpoint {newest} refused: {path.relative_to(directory)} has another"
     assert refused in said(run) and f"resumed at step {before}" in said(run)

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import jax
 import pytest
 
+from interaction import model, package
 from interaction.data.corpora.prepare import Options, prepare
 from interaction.data.manifest import write_manifest
 from interaction.data.world import dialogue
+from interaction.params import initialise
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "tiny.py"
+SMALL = ("--config.model.layers=2", "--config.model.global_layers=(1,)")
 
 
 def start(workdir: Path, *extra: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "interaction.train", f"--config={TINY}"]
     return subprocess.Popen(
-        [*command, f"--workdir={workdir}", *extra],
+        [*command, f"--workdir={workdir}", *SMALL, *extra],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -87,9 +93,14 @@ def test_terminated_saves_and_goes_on(undisturbed, tmp_path):
     assert losses(tmp_path) == undisturbed
 
 
-def test_starts_from_another_model(undisturbed, tiny_package, tmp_path):
-    finish(start(tmp_path, f"--init={tiny_package}", "--stop_at=1"))
-    (first,) = losses(tmp_path)
+def test_starts_from_another_model(undisturbed, tiny, tmp_path):
+    cfg = dataclasses.replace(tiny, layers=2, global_layers=(1,))
+    given = tmp_path / "given"
+    package.save_model(given, cfg, initialise(model.specs(cfg), jax.random.key(5)))
+    for name in ("tokenizer.json", "waveform.safetensors"):
+        shutil.copy(package.ASSETS / "nano" / name, given / name)
+    finish(start(tmp_path / "run", f"--init={given}", "--stop_at=1"))
+    (first,) = losses(tmp_path / "run")
     assert first["loss"] != undisturbed[0]["loss"]
 
 

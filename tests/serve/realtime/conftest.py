@@ -22,8 +22,8 @@ from interaction.grammar import Kind
 by_sdk = TypeAdapter(RealtimeServerEvent)
 
 
-@pytest.fixture(scope="package")
-def restless(serve, tiny, tiny_params, tmp_path_factory):
+@pytest.fixture(scope="session")
+def restless(shared, tiny, tiny_params, tmp_path_factory):
     """A server of the tiny model, but it falls silent, yields, breaks off and delegates
     every few turns (the rows of those tokens are longer), and hears words now and then (one
     feature alone decides which)."""
@@ -39,7 +39,7 @@ def restless(serve, tiny, tiny_params, tmp_path_factory):
     package.save_model(directory, tiny, tiny_params | changed)
     for name in ("tokenizer.json", "waveform.safetensors"):
         shutil.copy(package.ASSETS / "nano" / name, directory / name)
-    return serve("--temperature=1", model=directory)
+    return shared("--temperature=1", model=directory)
 
 
 class Talk:
