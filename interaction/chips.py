@@ -3,7 +3,8 @@
 TPUs, per chip, from the pages of Cloud TPU's documentation
 (docs.cloud.google.com/tpu/docs/v5e, v5p, v6e, tpu7x; read in 2026): peak bf16, HBM and its
 bandwidth, bidirectional ICI bandwidth and the ports that it is the sum of, data-center
-network. GPUs have their peak only, from NVIDIA's product pages (SXM modules).
+network. Of HBM it is what a program may take, as the compiler's refusals say (of libtpu
+0.0.42). GPUs have their peak only, from NVIDIA's product pages (SXM modules).
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ class Chip(NamedTuple):
 GIB = 2**30
 
 CHIPS = {
-    "v5e": Chip(197e12, 16e9, 819e9, 400e9 / 4 / 2, 200e9 / 8 / 8,
+    "v5e": Chip(197e12, 15.75 * GIB, 819e9, 400e9 / 4 / 2, 200e9 / 8 / 8,
                 ("TPU v5 lite", "TPU v5e")),
-    "v5p": Chip(459e12, 95 * GIB, 2765e9, 1200e9 / 6 / 2, 50e9 / 8,
+    "v5p": Chip(459e12, 95.74 * GIB, 2765e9, 1200e9 / 6 / 2, 50e9 / 8,
                 ("TPU v5", "TPU v5p")),
-    "v6e": Chip(918e12, 32e9, 1638e9, 800e9 / 4 / 2, 800e9 / 8 / 8,
+    "v6e": Chip(918e12, 31.25 * GIB, 1638e9, 800e9 / 4 / 2, 800e9 / 8 / 8,
                 ("TPU v6 lite", "TPU v6e")),
-    "tpu7x": Chip(2307e12, 192 * GIB, 7380e9, 1200e9 / 6 / 2, 100e9 / 8,
+    "tpu7x": Chip(2307e12, 189.5 * GIB, 7380e9, 1200e9 / 6 / 2, 100e9 / 8,
                   ("TPU7x",), devices=2),
 }  # fmt: skip
 

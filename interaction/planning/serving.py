@@ -11,7 +11,7 @@ from interaction.config import ModelConfig
 from interaction.grammar import AUDIO_PER_TURN
 from interaction.parallel.mesh import row_devices
 from interaction.parallel.placement import held_bytes
-from interaction.planning.fit import compiled, needed, used
+from interaction.planning.fit import compiled
 from interaction.planning.flops import forward_flops
 from interaction.planning.roofline import Roofline, roofline
 from interaction.planning.traffic import traffic
@@ -39,10 +39,10 @@ def plan_serving(
     if need > budget:
         return found | {"fits": False, "needs_bytes": need}
     make = lambda how: pod.compile_turn(cfg, mesh, slots, given, how)  # noqa: E731
-    programs = compiled(make, need, budget)
-    if not isinstance(programs, Mapping):
-        return found | {"fits": False, "needs_bytes": programs}
-    memory = {name: used(program) for name, program in programs.items()}
+    made = compiled(make)
+    if not isinstance(made, tuple):
+        return found | {"fits": False, "needs_bytes": made}
+    programs, memory = made
     lines, links = {}, {}
     for name, program in programs.items():
         # `emit` decides by itself how often its loop runs.
@@ -56,8 +56,8 @@ def plan_serving(
         )
     return found | {
         "fits": True,
-        "needs_bytes": max(map(needed, programs.values())),
-        "memory_bytes": memory,
+        "needs_bytes": max(m.needed for m in memory.values()),
+        "memory_bytes": {name: m._asdict() for name, m in memory.items()},
         "sent": links,
         "roofline": {n: x._asdict() | {"limit": x.limit()} for n, x in lines.items()},
         "projected": _projected(lines, slots),

@@ -11,7 +11,7 @@ from interaction.config import ModelConfig
 from interaction.grammar import AUDIO_PER_TURN
 from interaction.parallel.mesh import row_devices
 from interaction.parallel.placement import held_bytes
-from interaction.planning.fit import Programs, compiled, needed, used
+from interaction.planning.fit import Programs, compiled
 from interaction.planning.flops import forward_flops, muon_flops, training_flops
 from interaction.planning.roofline import Roofline, roofline
 from interaction.planning.traffic import Sent, traffic
@@ -39,15 +39,14 @@ def plan_training(
     if need > budget:
         return found | {"fits": False, "needs_bytes": need}
 
-    def make(how: dict[str, Any] | None) -> Programs:
+    def make(how: dict[str, Any]) -> Programs:
         return {"train": pod.compile_training(config, cfg, mesh, given, how)}
 
-    programs = compiled(make, need, budget)
-    if not isinstance(programs, Mapping):
-        fewer = fewer_rows(config.train.batch, row_devices(mesh), need, programs, budget)
-        return found | {"fits": False, "needs_bytes": programs, "batch_that_may": fewer}
-    program = programs["train"]
-    memory = used(program)
+    made = compiled(make)
+    if not isinstance(made, tuple):
+        fewer = fewer_rows(config.train.batch, row_devices(mesh), need, made, budget)
+        return found | {"fits": False, "needs_bytes": made, "batch_that_may": fewer}
+    program, memory = made[0]["train"], made[1]["train"]
     sent = traffic(program.as_text() or "", mesh, chip)
     flops = step_flops(config, cfg, mesh.shape)
     line = roofline(
@@ -58,8 +57,8 @@ def plan_training(
     )
     return found | {
         "fits": True,
-        "needs_bytes": needed(program),
-        "memory_bytes": memory,
+        "needs_bytes": memory.needed,
+        "memory_bytes": memory._asdict(),
         "flops": flops,
         "sent": [one._asdict() for one in sent],
         "roofline": line._asdict() | {"limit": line.limit()},

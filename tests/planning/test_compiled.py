@@ -16,7 +16,6 @@ from interaction.config import ModelConfig
 from interaction.hlo import operations
 from interaction.parallel.mesh import AXES, mesh_sizes
 from interaction.parallel.placement import held_bytes
-from interaction.planning.fit import used
 from interaction.planning.training import plan_training
 from interaction.settings import load
 
@@ -109,4 +108,4 @@ def test_the_cache_is_written_where_it_is(tiny):
     programs = pod.compile_turn(cfg, mesh, 4, given, pod.QUICK)
     cache = held_bytes(given.state.cache)
     for name, program in programs.items():
-        assert used(program)["replaced"] >= cache, name
+        assert program.memory_analysis().alias_size_in_bytes >= cache, name
