@@ -31,7 +31,7 @@ def test_what_does_not_fit_is_said_in_one_line(monkeypatch, capsys):
     args = (f"--config={TML}", "--mode=train", "--topology=v6e:4x4", "--mesh=fsdp=16")
     assert run(monkeypatch, *args) == 0
     (line,) = capsys.readouterr().out.splitlines()
-    assert "does not fit: needs" in line and "of 29.8 GiB a chip" in line
+    assert "does not fit: needs" in line and "of 31.2 GiB a chip" in line
     assert "nearest that fits: v6e:16x16" in line
 
 
