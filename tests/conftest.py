@@ -15,11 +15,11 @@ from jax.experimental.compilation_cache import compilation_cache
 from interaction import model, package
 from interaction.config import ModelConfig
 from interaction.package import ASSETS
-from interaction.params import initialise
+from interaction.params import Params, initialise
 from interaction.settings import load
 
 LONGEST = (  # by minutes
-    "parity/test_parity.py", "train/test_training.py", "interop/test_inkling.py",
+    "parity/test_parity.py", "train/test_training.py", "interop/test_oracles.py",
     "train/test_hosts.py", "planning/test_compiled.py", "test_model.py",
     "train/test_guard.py", "test_bench.py", "background/test_local.py",
     "train/test_mesh.py", "eval/test_wire.py",
@@ -96,10 +96,20 @@ def tiny_params(tiny):
 
 
 @pytest.fixture(scope="session")
-def tiny_package(tiny, tiny_params, tmp_path_factory):
+def packed(tmp_path_factory):
+    """packed(cfg, params) -> a directory that `Session.open` opens: the shipped decoder."""
+
+    def pack(cfg: ModelConfig, params: Params) -> Path:
+        directory = tmp_path_factory.mktemp("packed")
+        package.save_model(directory, cfg, params)
+        for name in ("tokenizer.json", "waveform.safetensors"):
+            shutil.copy(ASSETS / "nano" / name, directory / name)
+        return directory
+
+    return pack
+
+
+@pytest.fixture(scope="session")
+def tiny_package(packed, tiny, tiny_params):
     """A directory that `Session.open` opens: random weights, the shipped decoder."""
-    directory = tmp_path_factory.mktemp("tiny")
-    package.save_model(directory, tiny, tiny_params)
-    for name in ("tokenizer.json", "waveform.safetensors"):
-        shutil.copy(ASSETS / "nano" / name, directory / name)
-    return directory
+    return packed(tiny, tiny_params)

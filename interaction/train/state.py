@@ -106,10 +106,7 @@ def _sum_of_leaves(f: Callable[[jax.Array], Any], n: int) -> Any:
     """f(0) + ... + f(n - 1) as a binary tree, neighbours first, in constant memory: loops
     of two inside loops of two. f is traced and compiled once."""
     f = jax.jit(f, inline=True)
-    first = jnp.int32(0)
-    if n == 1:
-        return f(first)
-    shapes = jax.eval_shape(f, first)
+    shapes = jax.eval_shape(f, jnp.int32(0))
 
     def summed(first: jax.Array, n: int) -> Any:
         if n == 1:
@@ -124,7 +121,7 @@ def _sum_of_leaves(f: Callable[[jax.Array], Any], n: int) -> Any:
         nothing = jax.tree.map(lambda x: jnp.full(x.shape, -0.0, x.dtype), shapes)
         return jax.lax.fori_loop(0, 2, add, nothing)
 
-    return summed(first, n)
+    return summed(jnp.int32(0), n)
 
 
 def _gradients_of(

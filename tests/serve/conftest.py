@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from interaction import package
 from interaction.grammar import Kind
 from interaction.package import open_package
 from interaction.serve import messages as m
@@ -197,14 +195,10 @@ def person() -> type[Person]:
 
 
 @pytest.fixture(scope="session")
-def eager(tiny, tiny_params, tmp_path_factory):
+def eager(packed, tiny, tiny_params):
     """The tiny model, but it delegates often: the row of that token is longer."""
-    directory = tmp_path_factory.mktemp("eager")
     rows = tiny_params["unembed_controls"].at[Kind.DELEGATE].multiply(20.0)
-    package.save_model(directory, tiny, tiny_params | {"unembed_controls": rows})
-    for name in ("tokenizer.json", "waveform.safetensors"):
-        shutil.copy(package.ASSETS / "nano" / name, directory / name)
-    return directory
+    return packed(tiny, tiny_params | {"unembed_controls": rows})
 
 
 @contextlib.contextmanager

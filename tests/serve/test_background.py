@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,6 @@ import numpy as np
 import openai
 import pytest
 
-from interaction import package
 from interaction.serve.client import Client
 from tests.serve.conftest import Served
 
@@ -51,13 +49,9 @@ SCRIPT = [
 
 
 @pytest.fixture(scope="module")
-def thinking(tiny, tiny_params, tiny_package, tmp_path_factory):
+def thinking(packed, tiny, tiny_params):
     """A server whose model knows two words, and so delegates often when it is warm."""
-    place = tmp_path_factory.mktemp("thinking")
-    cfg = dataclasses.replace(tiny, vocab_used=2)
-    package.save_model(place, cfg, tiny_params)
-    for name in ("tokenizer.json", "waveform.safetensors"):
-        shutil.copy(tiny_package / name, place / name)
+    place = packed(dataclasses.replace(tiny, vocab_used=2), tiny_params)
     (place / "script.json").write_text(json.dumps(SCRIPT))
     shop = {"command": sys.executable, "args": [str(SHOP)]}
     (place / "mcp.json").write_text(json.dumps({"mcpServers": {"shop": shop}}))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from interaction import model, package
+from interaction import model
 from interaction.data.corpora.prepare import Options, prepare
 from interaction.data.manifest import write_manifest
 from interaction.data.world import dialogue
@@ -93,14 +92,11 @@ def test_terminated_saves_and_goes_on(undisturbed, tmp_path):
     assert losses(tmp_path) == undisturbed
 
 
-def test_starts_from_another_model(undisturbed, tiny, tmp_path):
+def test_starts_from_another_model(undisturbed, tiny, packed, tmp_path):
     cfg = dataclasses.replace(tiny, layers=2, global_layers=(1,))
-    given = tmp_path / "given"
-    package.save_model(given, cfg, initialise(model.specs(cfg), jax.random.key(5)))
-    for name in ("tokenizer.json", "waveform.safetensors"):
-        shutil.copy(package.ASSETS / "nano" / name, given / name)
-    finish(start(tmp_path / "run", f"--init={given}", "--stop_at=1"))
-    (first,) = losses(tmp_path / "run")
+    given = packed(cfg, initialise(model.specs(cfg), jax.random.key(5)))
+    finish(start(tmp_path, f"--init={given}", "--stop_at=1"))
+    (first,) = losses(tmp_path)
     assert first["loss"] != undisturbed[0]["loss"]
 
 

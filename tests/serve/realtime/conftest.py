@@ -6,7 +6,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import shutil
 from collections import defaultdict
 
 import jax.numpy as jnp
@@ -16,18 +15,16 @@ import pytest
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
-from interaction import package
 from interaction.grammar import Kind
 
 by_sdk = TypeAdapter(RealtimeServerEvent)
 
 
 @pytest.fixture(scope="session")
-def restless(shared, tiny, tiny_params, tmp_path_factory):
+def restless(shared, packed, tiny, tiny_params):
     """A server of the tiny model, but it falls silent, yields, breaks off and delegates
     every few turns (the rows of those tokens are longer), and hears words now and then (one
     feature alone decides which)."""
-    directory = tmp_path_factory.mktemp("restless")
     rows = tiny_params["unembed_controls"]
     for kind, much in (
         (Kind.DELEGATE, 20), (Kind.CLEAR, -10), (Kind.BREAK, 10), (Kind.SILENT, 6),
@@ -36,10 +33,7 @@ def restless(shared, tiny, tiny_params, tmp_path_factory):
         rows = rows.at[kind].multiply(much)
     norm = jnp.zeros_like(tiny_params["heard_norm"]).at[3].set(30.0)
     changed = {"unembed_controls": rows, "heard_norm": norm}
-    package.save_model(directory, tiny, tiny_params | changed)
-    for name in ("tokenizer.json", "waveform.safetensors"):
-        shutil.copy(package.ASSETS / "nano" / name, directory / name)
-    return shared("--temperature=1", model=directory)
+    return shared("--temperature=1", model=packed(tiny, tiny_params | changed))
 
 
 class Talk:
