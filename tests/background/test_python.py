@@ -20,6 +20,7 @@ from interaction.errors import InputError
 
 SLOW_S = 20.0  # for what is quick, on a machine that is not
 MEMORY = 300 << 20
+JAILED = f'"memory_bytes": {MEMORY}'  # in the command of this file's jails alone
 BOMB = """
 import os
 while True:
@@ -99,7 +100,7 @@ def nothing_stays(tmp_path, monkeypatch):
     before = children(), sorted(os.listdir("/proc/self/fd"))
     yield
     assert (children(), sorted(os.listdir("/proc/self/fd"))) == before
-    assert not running("interaction/background/tools/jail.py") and not running("# mark")
+    assert not running(JAILED) and not running("# mark")
     assert not list(kept.iterdir())
 
 
@@ -317,7 +318,7 @@ def test_a_call_may_be_cancelled_at_any_time(how, after_s):
 
     asyncio.run(cancelled())
     deadline = time.monotonic() + SLOW_S
-    while running("tools/jail.py") and time.monotonic() < deadline:
+    while running(JAILED) and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
