@@ -123,15 +123,21 @@ PROBES = (
 def _follows(form: Form) -> bool:
     """Whether kernels give the defined value, on shapes of every class."""
     rng = np.random.default_rng(0)
-    run = jax.jit(_in_order, static_argnums=(0, 3))
-    for M, K, N in PROBES:
-        x, w = (rng.standard_normal(shape, np.float32) for shape in ((M, K), (K, N)))
-        want = expected(x, w)
-        for turned in (False, True):
-            right = np.ascontiguousarray(w.T) if turned else w
-            if (np.asarray(run(form, x, right, turned)) != want).any():
-                return False
-    return True
+    draw = lambda *shape: rng.standard_normal(shape, np.float32)  # noqa: E731
+    pairs = [(draw(M, K), draw(K, N)) for M, K, N in PROBES]
+    turned = [(x, np.ascontiguousarray(w.T)) for x, w in pairs]
+
+    @jax.jit
+    def run(pairs, turned):
+        straight = [_in_order(form, x, w, False) for x, w in pairs]
+        return straight, [_in_order(form, x, w, True) for x, w in turned]
+
+    want = [expected(x, w) for x, w in pairs]
+    return all(
+        (np.asarray(y) == z).all()
+        for got in run(pairs, turned)
+        for y, z in zip(got, want, strict=True)
+    )
 
 
 @functools.cache

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from interaction.data.scenes import arithmetic, echo
-from interaction.data.scenes.plan import Errand
+from interaction.data.scenes.plan import Errand, Plan
 from interaction.data.scenes.words import NOUNS, NUMBERS, RECALLS, TENS
 
 LARGEST = 50  # of either summand; the smallest is above what is known by heart
 _DELAY_S = (1.0, 6.0)
+_BUSY_DELAY_S = (2.0, 4.0)  # into another exchange, which begins about 1.5 s behind
 _FAILS, _MEANWHILE, _RECALLED = 0.12, 0.4, 0.12
 
 
@@ -40,6 +43,10 @@ def _found(rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return ("find", "the", asked), tuple(echo.sample_words(rng, int(rng.integers(1, 3))))
 
 
+def _other(rng: np.random.Generator) -> Plan:
+    return (echo.build, arithmetic.build)[rng.integers(2)](rng, False)
+
+
 def build(rng: np.random.Generator, held_out: bool) -> Errand:
     sums = held_out or rng.random() < 0.5
     says, result = _sum(rng, held_out) if sums else _found(rng)
@@ -48,7 +55,7 @@ def build(rng: np.random.Generator, held_out: bool) -> Errand:
     if ending < _RECALLED:
         recall = RECALLS[rng.integers(len(RECALLS))]
     elif rng.random() < _MEANWHILE:
-        meanwhile = (echo.build, arithmetic.build)[rng.integers(2)](rng, False)
+        meanwhile = _other(rng)
     return Errand(
         says,
         None if _RECALLED <= ending < _RECALLED + _FAILS else result,
@@ -58,3 +65,11 @@ def build(rng: np.random.Generator, held_out: bool) -> Errand:
         recall,
         seen=not held_out,
     )
+
+
+def build_busy(rng: np.random.Generator, held_out: bool) -> Errand:
+    """What comes back comes while something else is asked or answered: easily forgotten,
+    and rare in `build`."""
+    errand = build(rng, held_out)
+    delay_s = float(rng.uniform(*_BUSY_DELAY_S))
+    return replace(errand, delay_s=delay_s, meanwhile=_other(rng), recall=())
