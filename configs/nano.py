@@ -59,7 +59,7 @@ def get_config() -> ConfigDict:
     d.warm_mix = ConfigDict({
         "vision_color": 1.0, "vision_count": 1.0, "arithmetic": 1.2, "echo": 1.0,
         "timed": 0.4, "count": 0.2, "barge_in": 0.2, "side_talk": 0.2, "silence": 0.05,
-        "errand": 0.0, "errand_busy": 0.0,  # questions for a background model
+        "errand": 0.0, "errand_hard": 0.0,  # questions for a background model
     })  # fmt: skip
 
     config.train = ConfigDict()

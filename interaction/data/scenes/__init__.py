@@ -43,5 +43,5 @@ SCENES = (
     Scene("timed", 0.05, timed.build),
     Scene("silence", 0.04, silence.build),
     Scene("errand", 0.0, errand.build),
-    Scene("errand_busy", 0.0, errand.build_busy),
+    Scene("errand_hard", 0.0, errand.build_hard),
 )

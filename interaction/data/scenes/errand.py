@@ -67,9 +67,14 @@ def build(rng: np.random.Generator, held_out: bool) -> Errand:
     )
 
 
-def build_busy(rng: np.random.Generator, held_out: bool) -> Errand:
-    """What comes back comes while something else is asked or answered: easily forgotten,
-    and rare in `build`."""
+def build_hard(rng: np.random.Generator, held_out: bool) -> Errand:
+    """To learn from. For a sum any number comes back: one that can be guessed from the
+    question is not read. Half of the results come while something else is asked or
+    answered, where they are easily forgotten, and which is rare in `build`."""
     errand = build(rng, held_out)
+    if errand.result and errand.says[0] == "what":
+        errand = replace(errand, result=spelled(int(rng.integers(2 * LARGEST - 1))))
+    if rng.random() < 0.5:
+        return errand
     delay_s = float(rng.uniform(*_BUSY_DELAY_S))
     return replace(errand, delay_s=delay_s, meanwhile=_other(rng), recall=())
