@@ -20,7 +20,7 @@ from interaction.layers import attention, conv, embed, flow, hmlp, moe
 from interaction.ops.attention import MASKED
 from interaction.ops.rows import matmul, matmul32, rms_norm
 from interaction.parallel.collectives import Cast, fanned, gathered, index, joined
-from interaction.parallel.mesh import TABLE
+from interaction.parallel.mesh import ROWS, TABLE
 from interaction.params import Array, Params, Spec, is_spec, normal, ones, repeat
 
 
@@ -116,16 +116,19 @@ def cast(params: Params, cfg: ModelConfig) -> Params:
     return jax.tree_util.tree_map_with_path(lambda at, x: _caster(cfg, at)(x), params)
 
 
-def _gathered(specs: Any, params: Params, o: ops.Ops, caster: Callable) -> Params:
-    """Parameters whose rows are divided over the mesh axis `fsdp`, whole and cast; their
-    gradients are summed and divided again."""
+def _gathered(specs: Any, params: Params, cfg: ModelConfig, widen: bool) -> Params:
+    """Parameters as each device uses them: whole where their rows are divided over the mesh
+    axis `fsdp`, sent in the dtype that they are used in. Their gradients are summed over
+    all rows of the batch, here: layer by layer, each in little room."""
+    o = ops.of(cfg)
 
     def leaf(path: Any, spec: Spec, x: jax.Array) -> jax.Array:
-        to_dtype = caster(path)
+        to_dtype, axes = _caster(cfg, path), {axis for a in spec.axes for axis in TABLE[a]}
+        x = fanned(x, tuple(axis for axis in ROWS if axis not in axes), o.all_reduce)
         for dim, axis in enumerate(spec.axes):
             if TABLE[axis] == ("fsdp",):
-                x = gathered(x, "fsdp", dim, to_dtype, o.reduce_scatter)
-        return to_dtype(x)
+                x = gathered(x, "fsdp", dim, to_dtype, o.reduce_scatter, widen)
+        return x if widen else to_dtype(x)
 
     return jax.tree_util.tree_map_with_path(leaf, specs, params, is_leaf=is_spec)
 
@@ -134,9 +137,8 @@ def whole(params: Params, cfg: ModelConfig) -> Params:
     """What `forward` and the heads take on a mesh: all parameters but the layers' whole,
     those as this device holds them (each is gathered where it is used)."""
     rest = {name: x for name, x in params.items() if name != "layers"}
-    named = {name: x for name, x in specs(cfg).items() if name != "layers"}
-    as_it_is = lambda path: lambda x: x  # noqa: E731
-    return params | _gathered(named, rest, ops.of(cfg), as_it_is)
+    named = {name: x for name, x in specs(cfg).items() if name in rest}
+    return params | _gathered(named, rest, cfg, widen=True)
 
 
 def embed_block(params: Params, cfg: ModelConfig, block: Block) -> jax.Array:
@@ -193,7 +195,7 @@ def _layer(
     """state: of a stack of layers, of which this has `number`."""
     o = ops.of(cfg)
     add = lambda a, b: o.cast(a.astype(jnp.float32) + b.astype(jnp.float32), cfg.dtype)  # noqa: E731
-    params = _gathered(layer_specs(cfg, kind), params, o, functools.partial(_caster, cfg))
+    params = _gathered(layer_specs(cfg, kind), params, cfg, widen=False)
     ring, attn_tails, mlp_tails = state if state is not None else (None, None, None)
     tail = lambda tails: None if tails is None else attention.at(tails, number)  # noqa: E731
     h = rms_norm(o, x, params["attn_norm"], cfg.norm_eps)

@@ -123,7 +123,10 @@ PROBES = (
 def _follows(form: Form) -> bool:
     """Whether kernels give the defined value, on shapes of every class."""
     rng = np.random.default_rng(0)
-    draw = lambda *shape: rng.standard_normal(shape, np.float32)  # noqa: E731
+
+    def draw(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape, np.float32)
+
     pairs = [(draw(M, K), draw(K, N)) for M, K, N in PROBES]
     turned = [(x, np.ascontiguousarray(w.T)) for x, w in pairs]
 

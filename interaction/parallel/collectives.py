@@ -151,21 +151,29 @@ fanned.defvjp(
 )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4, 5))
 def gathered(
-    x: jax.Array, axis: str, dim: int, cast: Cast, scatter: ReduceScatter
+    x: jax.Array, axis: str, dim: int, cast: Cast, scatter: ReduceScatter, widen: bool
 ) -> jax.Array:
     """Slices of a parameter -> the whole, cast before it is sent; its gradient is summed
-    and scattered back, and only then has the slice's dtype."""
-    return all_gather(cast(x), axis, dim)
+    and scattered back, and only then has the slice's dtype.
+
+    widen: the whole has that dtype again, so that the gradients of its uses add up in it.
+    """
+    # Apart: XLA would cast all layers' slices before it loops over them, and keep both.
+    sent = cast(_apart(x)) if size(axis) > 1 else cast(x)
+    y = all_gather(sent, axis, dim)
+    return y.astype(x.dtype) if widen else y
 
 
 gathered.defvjp(
-    lambda x, axis, dim, cast, scatter: (
-        all_gather(cast(x), axis, dim),
+    lambda x, axis, dim, cast, scatter, widen: (
+        gathered(x, axis, dim, cast, scatter, widen),
         jnp.zeros(0, x.dtype),
     ),
-    lambda axis, dim, cast, scatter, like, g: (scatter(g, axis, dim).astype(like.dtype),),
+    lambda axis, dim, cast, scatter, widen, like, g: (
+        scatter(g, axis, dim).astype(like.dtype),
+    ),
 )
 
 

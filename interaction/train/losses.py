@@ -177,6 +177,17 @@ def to_block(batch: dict, voice: jax.Array) -> Block:
     )
 
 
+def _heads(
+    params: Params, cfg: ModelConfig, out: model.Output
+) -> tuple[Params, model.Output]:
+    """The heads' parameters, whole only once the layers have run; backwards, their
+    gradients are summed and divided before the layers run: tables of a whole vocabulary
+    would lie there all the while."""
+    heads = {name: params[name] for name in params.keys() - {"embed", "layers", "norm"}}
+    heads, hidden = jax.lax.optimization_barrier((heads, out.hidden))
+    return model.whole(heads, cfg), out._replace(hidden=hidden)
+
+
 def loss(
     params: Params,
     cfg: ModelConfig,
@@ -193,19 +204,17 @@ def loss(
     share = functools.partial(_share, ops.of(cfg))
     voice_key, flow_key = jax.random.split(key)
     one_over = _inverses(n, weights)
-    params = model.whole(params, cfg)
-    frozen = jax.lax.stop_gradient(
-        {"mean": params["flow"]["mean"], "std": params["flow"]["std"]}
-    )
+    frozen = jax.lax.stop_gradient(params["flow"])
     x_BOM = flow.standardise(frozen, batch["voice"])
     block = to_block(batch, feedback(voice_key, x_BOM))
-    out = model.forward(params, cfg, block, remat=remat)
+    out = model.forward(model.whole(params, cfg), cfg, block, remat=remat)
+    heads, out = _heads(params, cfg, out)
 
     kind = next_kind(batch)
     target = jnp.pad(batch["token"][:, 1:], ((0, 0), (0, 1)))
     text_here, emitted = is_text(kind), is_emitted(kind)
     flat = out.hidden.reshape(-1, cfg.width)
-    entropy = cross_entropy(params, cfg, flat, target.reshape(-1))
+    entropy = cross_entropy(heads, cfg, flat, target.reshape(-1))
     ce, log_z, right = (x.reshape(target.shape) for x in entropy)
     scale = jnp.where(text_here, 1.0, weights.control)
     # Per frame, not per token: silence must not drown the few words.
@@ -215,14 +224,14 @@ def loss(
     heard_BA = batch["heard"]
     heard_at, here = _audio_positions(batch["kind"], heard_BA.shape[1])
     heard_hidden = jnp.take_along_axis(out.hidden, heard_at[..., None], axis=1)
-    heard_hidden = model.heard_hidden(params, cfg, heard_hidden.reshape(-1, cfg.width))
-    entropy = cross_entropy(params, cfg, heard_hidden, heard_BA.reshape(-1))
+    heard_hidden = model.heard_hidden(heads, cfg, heard_hidden.reshape(-1, cfg.width))
+    entropy = cross_entropy(heads, cfg, heard_hidden, heard_BA.reshape(-1))
     heard_ce, _, heard_right = (x.reshape(heard_BA.shape) for x in entropy)
     heard = share(heard_ce, here, one_over["heard"])
     speech = here & (heard_BA != cfg.controls_at + Kind.NOTHING)
 
     flow_mse = flow_loss(
-        params, cfg, flow_key, out.hidden, batch, x_BOM, weights, one_over["patches"]
+        heads, cfg, flow_key, out.hidden, batch, x_BOM, weights, one_over["patches"]
     )
     total = (
         tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from interaction import model, ops
 from interaction.config import ModelConfig
 from interaction.errors import InputError
 from interaction.ops.sums import tree
-from interaction.parallel.collectives import all_gather, index, total
+from interaction.parallel.collectives import index, total
 from interaction.parallel.mesh import ROWS, TABLE, row_devices
 from interaction.parallel.placement import (
     EVERYWHERE,
@@ -30,6 +31,8 @@ from interaction.parallel.sharding import shardings
 from interaction.params import Params, Spec, abstract, initialise, is_spec
 from interaction.rounding import rounded
 from interaction.train.losses import Weights, counts, loss
+
+PARTS = 1024  # at least the devices along the axes that divide one axis of a parameter
 
 
 class TrainState(NamedTuple):
@@ -148,16 +151,11 @@ def _gradients_of(
     part_counts = [counts(at(i), part_weights.voice_rows) for i in range(mine)]
     n = jax.tree.map(lambda *x: o.all_reduce(sum(x[1:], x[0]), ROWS), *part_counts)
 
-    def over_rows(spec: Spec, g: jax.Array) -> jax.Array:
-        summed = {axis for logical in spec.axes for axis in TABLE[logical]}
-        return o.all_reduce(g, tuple(axis for axis in ROWS if axis not in summed))
-
     def leaf(i: jax.Array) -> tuple[Params, dict[str, jax.Array]]:
         number = i * total(ROWS) + index(ROWS)
         grads, metrics = jax.grad(loss, has_aux=True)(
             params, cfg, part_weights, at(i), jax.random.fold_in(key, number), n, remat
         )
-        grads = jax.tree.map(over_rows, specs, grads, is_leaf=is_spec)
         return grads, jax.tree.map(lambda x: o.all_reduce(x, ROWS), metrics)
 
     grads, metrics = _sum_of_leaves(leaf, mine)
@@ -188,16 +186,21 @@ def batch_gradients(
 
 
 def _squares(o: ops.Ops, spec: Spec, g: jax.Array) -> jax.Array:
-    """Sum of squares of a parameter's gradient. Along axes that a mesh may divide, parts
-    are put side by side before they are added. -> float32 []."""
-    divided = [i for i, axis in enumerate(spec.axes) if TABLE[axis]]
-    rest = [i for i in range(g.ndim) if i not in divided]
-    g = jnp.transpose(rounded(g * g), divided + rest)
-    parts = o.row_sum(g.reshape(*g.shape[: len(divided)], -1))[..., 0]
-    for dim, i in enumerate(divided):
-        for axis in reversed(TABLE[spec.axes[i]]):
-            parts = all_gather(parts, axis, dim)
-    return o.row_sum(parts.reshape(-1))[0]
+    """Sum of squares of a parameter's gradient: of an axis that a mesh may divide, up to
+    `PARTS` are summed apart and then as a tree, here and over the devices. -> float32 []"""
+    divided = {i: TABLE[axis] for i, axis in enumerate(spec.axes) if TABLE[axis]}
+    shape: list[int] = []
+    for i, n in enumerate(g.shape):
+        parts = math.gcd(n, max(PARTS // total(divided[i]), 1)) if i in divided else 1
+        shape += [parts, n // parts]
+    order = [2 * i for i in range(g.ndim)] + [2 * i + 1 for i in range(g.ndim)]
+    squares = jnp.transpose(rounded(g * g).reshape(shape), order)
+    x = o.row_sum(squares.reshape(*squares.shape[: g.ndim], -1))[..., 0]
+    for i in reversed(range(g.ndim)):
+        while x.shape[-1] > 1:
+            x = x[..., 0::2] + x[..., 1::2]
+        x = o.all_reduce(x[..., 0], divided.get(i, ()))
+    return x
 
 
 def leaves_of(cfg: ModelConfig, batch_shards: int, mesh: Mesh | None) -> int:
