@@ -159,7 +159,8 @@ def _gradients_of(
         return grads, jax.tree.map(lambda x: o.all_reduce(x, ROWS), metrics)
 
     grads, metrics = _sum_of_leaves(leaf, mine)
-    squares = jax.tree.map(lambda s, g: _squares(o, s, g), specs, grads, is_leaf=is_spec)
+    of = functools.partial(sum_of_squares, o)
+    squares = jax.tree.map(of, specs, grads, is_leaf=is_spec)
     norm = jnp.sqrt(tree(jax.tree.leaves(squares)))
     right, speech = metrics.pop("heard_right"), metrics.pop("heard_speech")
     return grads, metrics | {"heard_accuracy": right / jnp.maximum(speech, 1.0)}, norm
@@ -185,7 +186,7 @@ def batch_gradients(
     return run(params, parts, key)
 
 
-def _squares(o: ops.Ops, spec: Spec, g: jax.Array) -> jax.Array:
+def sum_of_squares(o: ops.Ops, spec: Spec, g: jax.Array) -> jax.Array:
     """Sum of squares of a parameter's gradient: of an axis that a mesh may divide, up to
     `PARTS` are summed apart and then as a tree, here and over the devices. -> float32 []"""
     divided = {i: TABLE[axis] for i, axis in enumerate(spec.axes) if TABLE[axis]}
