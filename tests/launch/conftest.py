@@ -11,6 +11,16 @@ import pytest
 from interaction.errors import run_command
 from launch.__main__ import main
 
+# Waits for the signal itself: a handler's may come just before a sleep, and run after it.
+SAVES = """
+import signal, time
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+print("ready", flush=True)
+if signal.sigtimedwait([signal.SIGTERM], 30):
+    time.sleep(0.5)
+    print("saved", flush=True)
+"""
+
 
 class Said(NamedTuple):
     code: int

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from launch.job import ENTRY, PLATFORM
+from tests.launch.conftest import SAVES
 
 FLAGS = ("--target=gke", "--topology=v6e:2x2", "--name=mini", "--image=IMAGE")
 TARGETS = {
@@ -145,17 +146,6 @@ def test_entry_gives_the_commands_own_status():
     assert entry("sh", "-c", "exit 0").wait() == 0
     assert entry("sh", "-c", "exit 3").wait() == 3
     assert entry("sh", "-c", 'test "$1" = "a b"', "x", "a b").wait() == 0
-
-
-# Waits for the signal itself: a handler's may come just before a sleep, and run after it.
-SAVES = """
-import signal, time
-signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-print("ready", flush=True)
-if signal.sigtimedwait([signal.SIGTERM], 30):
-    time.sleep(0.5)
-    print("saved")
-"""
 
 
 def test_entry_stopped_is_not_done():

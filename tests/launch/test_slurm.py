@@ -13,17 +13,9 @@ import pytest
 
 from interaction.errors import InputError
 from launch import checks
+from tests.launch.conftest import SAVES
 
 FLAGS = ("--target=slurm", "--time=1:00:00", "--name=mini")
-
-# Waits for the signal itself: a handler's may come just before a sleep, and run after it.
-SAVES = """
-import signal
-signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-print("ready", flush=True)
-if signal.sigtimedwait([signal.SIGTERM], 30):
-    print("saved", flush=True)
-"""
 
 
 @pytest.fixture
