@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import pyarrow
 import pytest
-
-pyarrow = pytest.importorskip("pyarrow")  # in the extra `dev`
-parquet = pytest.importorskip("pyarrow.parquet")
+from pyarrow import parquet
 
 ROW = {
     "split_name": "qa_assistant_v1_7k", "index": "0", "round": "1",
