@@ -160,10 +160,7 @@ def gathered(
 
     widen: the whole has that dtype again, so that the gradients of its uses add up in it.
     """
-    # Apart: a cast of all layers' slices, before the loop over them, would keep both. XLA's
-    # TPU compiler makes one all the same, once it has dropped its barriers.
-    sent = cast(_apart(x)) if size(axis) > 1 else cast(x)
-    y = all_gather(sent, axis, dim)
+    y = all_gather(cast(x), axis, dim)
     return y.astype(x.dtype) if widen else y
 
 
