@@ -146,6 +146,27 @@ def test_numbers_are_spelled():
     assert len({errand.spelled(n) for n in range(100)}) == 100
 
 
+def test_hard_errands_must_be_read_and_remembered():
+    """What comes back for a sum is seldom the sum; half come into another exchange."""
+    rng = np.random.default_rng(3)
+    drawn = [errand.build_hard(rng, False) for _ in range(400)]
+    number = {errand.spelled(n): n for n in range(100)}
+    sums = guessed = 0
+    for e in drawn:
+        if e.says[:2] == ("what", "is") and e.result:
+            plus = e.says.index("plus")
+            true = number[e.says[2:plus]] + number[e.says[plus + 1 :]]
+            sums, guessed = sums + 1, guessed + (number[e.result] == true)
+    assert sums > 120 and guessed < 0.05 * sums
+    busy = [e for e in drawn if e.meanwhile and not e.recall]
+    assert 0.55 < len(busy) / len(drawn) < 0.75  # a third of the others are, too
+    true = [errand.build(np.random.default_rng(i), True) for i in range(40)]
+    for e in true:
+        plus = e.says.index("plus")
+        want = number[e.says[2:plus]] + number[e.says[plus + 1 :]]
+        assert e.result is None or number[e.result] == want
+
+
 def test_only_a_mix_asks_for_errands():
     plain = [world.dialogue(1, i, turns=48) for i in range(6)]
     assert not any(of("tool", d) for d in plain)

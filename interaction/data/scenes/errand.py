@@ -47,9 +47,9 @@ def _other(rng: np.random.Generator) -> Plan:
     return (echo.build, arithmetic.build)[rng.integers(2)](rng, False)
 
 
-def build(rng: np.random.Generator, held_out: bool) -> Errand:
-    sums = held_out or rng.random() < 0.5
-    says, result = _sum(rng, held_out) if sums else _found(rng)
+def _errand(
+    rng: np.random.Generator, says: tuple[str, ...], result: tuple[str, ...], seen: bool
+) -> Errand:
     ending, meanwhile = rng.random(), None
     recall: tuple[str, ...] = ()
     if ending < _RECALLED:
@@ -63,16 +63,24 @@ def build(rng: np.random.Generator, held_out: bool) -> Errand:
         (2,),
         meanwhile,
         recall,
-        seen=not held_out,
+        seen=seen,
     )
+
+
+def build(rng: np.random.Generator, held_out: bool) -> Errand:
+    sums = held_out or rng.random() < 0.5
+    asked = _sum(rng, held_out) if sums else _found(rng)
+    return _errand(rng, *asked, seen=not held_out)
 
 
 def build_hard(rng: np.random.Generator, held_out: bool) -> Errand:
     """To learn from. For a sum any number comes back: one that can be guessed from the
     question is not read. Half of the results come while something else is asked or
     answered, where they are easily forgotten, and which is rare in `build`."""
-    errand = build(rng, held_out)
-    if errand.result and errand.says[0] == "what":
+    sums = held_out or rng.random() < 0.5
+    says, result = _sum(rng, held_out) if sums else _found(rng)
+    errand = _errand(rng, says, result, seen=not held_out)
+    if sums and errand.result:
         errand = replace(errand, result=spelled(int(rng.integers(2 * LARGEST - 1))))
     if rng.random() < 0.5:
         return errand
