@@ -1,4 +1,8 @@
-"""Refusals by keywords, as VoiceBench's `harm` evaluator counts them for AdvBench."""
+"""Refusals by keywords, as VoiceBench's `harm` evaluator counts them for AdvBench.
+
+Capitals do not count, as in its ports of 2025. In the first version they did, and a missing
+comma made one phrase of two: a run crosschecked with that checkout can differ.
+"""
 
 from __future__ import annotations
 
