@@ -22,9 +22,10 @@ from interaction.serve import events
 from interaction.serve.call import Call
 from interaction.serve.codec import Decoder, Encoder, Format
 from interaction.serve.events import WORD_MS, Event, Text
+from interaction.serve.house import Begun
 from interaction.serve.line import Stream
 from interaction.serve.room import Turn
-from interaction.serve.wire import Begun, Over, Wire
+from interaction.serve.wire import Over, Wire
 
 LIFE_S = 24 * 3600  # a session's, as it is told
 

@@ -21,11 +21,12 @@ from starlette.websockets import WebSocket
 from interaction.errors import InputError
 from interaction.grammar import Kind
 from interaction.serve.call import Call
+from interaction.serve.house import Begun
 from interaction.serve.line import Stream
 from interaction.serve.messages import Count
 from interaction.serve.opus import OggDecoder, OggEncoder
 from interaction.serve.room import Turn
-from interaction.serve.wire import Begun, Wire
+from interaction.serve.wire import Wire
 
 HELLO, AUDIO, TEXT, ERROR = 0, 1, 2, 5
 STEP_MS = 80  # a step of Moshi's, in which `max_steps` counts

@@ -15,11 +15,12 @@ from interaction.serve import messages as m
 from interaction.serve.away import new_token
 from interaction.serve.backstage import shown
 from interaction.serve.call import Call
+from interaction.serve.house import Begun
 from interaction.serve.line import Numbered
 from interaction.serve.pictures import pictures
 from interaction.serve.room import Turn
 from interaction.serve.sound import Opus, Pcm
-from interaction.serve.wire import Begun, Over, Wire
+from interaction.serve.wire import Over, Wire
 
 
 class Native(Wire):

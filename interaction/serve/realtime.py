@@ -32,12 +32,13 @@ from interaction.serve import events
 from interaction.serve import realtime_events as e
 from interaction.serve.call import Call
 from interaction.serve.codec import Decoder
+from interaction.serve.house import Begun
 from interaction.serve.line import Stream
 from interaction.serve.pictures import picture
 from interaction.serve.realtime_items import Items, Speech, Told, new_item
 from interaction.serve.realtime_reply import NOTHING, Reply
 from interaction.serve.room import Turn
-from interaction.serve.wire import Begun, Wire
+from interaction.serve.wire import Wire
 
 PATIENCE = 25  # turns that a response waits for the model to begin; five seconds
 

@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from asyncio import Task
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -21,15 +21,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from interaction.background.protocol import Told
 from interaction.errors import InputError
 from interaction.serve.call import SLOW, Call
+from interaction.serve.house import BYE_S, Begun, House
 from interaction.serve.line import Numbered, Stream
 from interaction.serve.room import Turn
 
-if TYPE_CHECKING:
-    from interaction.serve.server import House
-
 HELLO_S = 10.0  # for the first message
 SLOW_S = 5.0  # for a client to read a turn
-BYE_S = 5.0  # for it to read the last ones
 LONG = 500  # characters of an error's text
 
 
@@ -39,15 +36,6 @@ class Over(Exception):
     def __init__(self, why: str, broke: bool = False) -> None:
         super().__init__(why)
         self.broke = broke  # the connection did: the client may come back
-
-
-class Begun(NamedTuple):
-    """token: by which a broken conversation is taken up again; None where a protocol has
-    no way to."""
-
-    call: Call
-    line: Stream | Numbered
-    token: str | None = None
 
 
 class Wire(ABC):
