@@ -162,11 +162,14 @@ def embed_block(params: Params, cfg: ModelConfig, block: Block) -> jax.Array:
 
 
 def instructions(
-    cfg: ModelConfig, block: Block, start_B: jax.Array | None = None
+    cfg: ModelConfig,
+    block: Block,
+    start_B: jax.Array | None = None,
+    age_BT: jax.Array | None = None,
 ) -> jax.Array:
     """Which of a session's first `cfg.pinned` positions are words of instructions that a
     block brings; a turn's words lie in one block. start: its position, None for a block
-    from the start. -> bool [B, pinned], from the start [B, T]."""
+    from the start; age: of several sessions. -> bool [B, pinned], from the start [B, T]."""
     kind, token = jnp.asarray(block.kind), jnp.asarray(block.token)
     B, T = kind.shape
     words, at = kind == Kind.TEXT_IN, jnp.arange(T)
@@ -175,7 +178,8 @@ def instructions(
     by = jnp.take_along_axis(token, channel, axis=1)
     words &= by == cfg.controls_at + Kind.INSTRUCT
     if start_B is None or not cfg.pinned:
-        return (words & (at < cfg.pinned))[:, : T if start_B is None else 0]
+        young = (at if age_BT is None else age_BT) < cfg.pinned
+        return (words & young)[:, : T if start_B is None else 0]
     rows = jnp.arange(B)[:, None]
     keep = jnp.zeros((B, cfg.pinned), bool)
     return keep.at[rows, start_B[:, None] + at].set(words, mode="drop")
@@ -191,6 +195,7 @@ def _layer(
     state: LayerState | None,
     number: attention.At = 0,
     keep: jax.Array | None = None,
+    age: jax.Array | None = None,
 ) -> tuple[jax.Array, LayerState | None, Seen]:
     """state: of a stack of layers, of which this has `number`."""
     o = ops.of(cfg)
@@ -200,10 +205,10 @@ def _layer(
     tail = lambda tails: None if tails is None else attention.at(tails, number)  # noqa: E731
     h = rms_norm(o, x, params["attn_norm"], cfg.norm_eps)
     attended, ring, (q, k, v, mixed) = attention.attention(
-        params["attn"], cfg, kind.is_global, h, start, n_valid, ring, number, keep
+        params["attn"], cfg, kind.is_global, h, start, n_valid, ring, number, keep, age
     )
     h, attn_tail = conv.short_conv(
-        o, attended, params["attn_conv"], tail(attn_tails), n_valid
+        o, attended, params["attn_conv"], tail(attn_tails), n_valid, age
     )
     x = between = add(x, h)
     h = rms_norm(o, x, params["mlp_norm"], cfg.norm_eps)
@@ -211,7 +216,7 @@ def _layer(
         mlp, routing = moe.dense(params["mlp"], cfg, h), None
     else:
         mlp, routing = moe.moe(params["mlp"], cfg, h)
-    h, mlp_tail = conv.short_conv(o, mlp, params["mlp_conv"], tail(mlp_tails), n_valid)
+    h, mlp_tail = conv.short_conv(o, mlp, params["mlp_conv"], tail(mlp_tails), n_valid, age)
     if state is not None and ring is not None:
         state = LayerState(
             ring,
@@ -252,11 +257,15 @@ def forward(
     block: Block,
     cache: Cache | None = None,
     *,
+    age: jax.Array | None = None,
     capture: bool = False,
     remat: bool = False,
 ) -> Output:
     """Run a block of positions, after whatever `cache` holds (None: from the start).
 
+    age: without a cache, of a block whose rows hold several sessions, int32 [B, T]:
+    positions since each position's own began. A session that begins at a multiple of
+    `cfg.kv_split` has the same bits as in a row by itself.
     params: on a mesh, `whole`. With a cache, only the first `n_valid` positions count:
     the rest are hidden by causality and overwritten by the next block. `capture` returns
     what the layers saw; `remat` recomputes a layer's inside in the backward pass,
@@ -271,15 +280,20 @@ def forward(
     x = embed_block(cast({"embed": params["embed"]}, cfg), cfg, block)
     start = jnp.zeros((B,), jnp.int32) if cache is None else cache.cursor
     n_valid = jnp.asarray(block.n_valid)
-    valid = (jnp.arange(T) < n_valid[:, None]).reshape(-1).astype(jnp.float32)
+    counted = jnp.arange(T) < n_valid[:, None]
+    if age is not None:  # between sessions lie positions of none
+        counted &= jnp.asarray(block.kind) != Kind.PAD
+    valid = counted.reshape(-1).astype(jnp.float32)
     step = _recomputed if remat else _layer
-    keep = instructions(cfg, block, None if cache is None else start)
+    keep = instructions(cfg, block, None if cache is None else start, age)
     if cache is not None:
         keep = cache.keep | keep
 
     def layer(kind, carry, inputs):
         (x, state), (weights, number) = carry, inputs
-        x, state, seen = step(weights, cfg, kind, x, start, n_valid, state, number, keep)
+        x, state, seen = step(
+            weights, cfg, kind, x, start, n_valid, state, number, keep, age
+        )
         load = moe.load(seen.routing, valid, cfg.experts) if seen.routing else None
         return (x, state), (load, seen if capture else None)
 

@@ -149,6 +149,7 @@ def _project(
     start_B: jax.Array,
     n_valid_B: jax.Array,
     tails: tuple[jax.Array | None, jax.Array | None],
+    age_BT: jax.Array | None = None,
 ) -> Projected:
     o, dtype = ops.of(cfg), x_BTD.dtype.name
     E = heads(cfg, is_global).E
@@ -156,15 +157,16 @@ def _project(
     k_tail, v_tail = tails
     by_head = lambda x: x.reshape(B, T, -1, E)  # noqa: E731
     k = matmul(o, x_BTD, params["k"])
-    k, k_tail = conv.short_conv(o, k, params["k_conv"], k_tail, n_valid_B)
+    k, k_tail = conv.short_conv(o, k, params["k_conv"], k_tail, n_valid_B, age_BT)
     v = matmul(o, x_BTD, params["v"])
-    v, v_tail = conv.short_conv(o, v, params["v_conv"], v_tail, n_valid_B)
+    v, v_tail = conv.short_conv(o, v, params["v_conv"], v_tail, n_valid_B, age_BT)
     q_BTHE = rms_norm(o, by_head(matmul(o, x_BTD, params["q"])), params["q_norm"],
                       cfg.norm_eps)  # fmt: skip
     k_BTKE = rms_norm(o, by_head(k), params["k_norm"], cfg.norm_eps)
     r_BTHR = matmul(o, x_BTD, params["r"]).reshape(B, T, -1, cfg.rel_dim)
     if is_global:
-        tau = _tau(cfg, start_B[:, None] + jnp.arange(T))[..., None, None]
+        at = start_B[:, None] + jnp.arange(T) if age_BT is None else age_BT
+        tau = _tau(cfg, at)[..., None, None]
         q_BTHE = o.cast(q_BTHE * tau, dtype)
         r_BTHR = o.cast(r_BTHR * tau, dtype)
     q_BTHE = o.cast(q_BTHE.astype(jnp.float32) * (1.0 / E), dtype)
@@ -188,11 +190,13 @@ def attention(
     ring: Ring | None,
     layer: At = 0,
     keep: jax.Array | None = None,
+    age_BT: jax.Array | None = None,
 ) -> tuple[jax.Array, Ring | None, tuple[jax.Array, ...]]:
     """Attention branch before its output convolution. ring: of a stack of layers, of which
     this is `layer`; what others have in it stays where it is. keep: which positions global
-    layers see for ever, bool [B, T], with a ring [B, pinned]. -> ([B, T, D], ring written,
-    and for looking at: queries, keys, values, mixed values)."""
+    layers see for ever, bool [B, T], with a ring [B, pinned]. age: without a ring, of a
+    block of several sessions, positions since each position's began. -> ([B, T, D], ring
+    written, and for looking at: queries, keys, values, mixed values)."""
     o, hd, P = ops.of(cfg), heads(cfg, is_global), pinned(cfg, is_global)
     reach = Reach(hd.window, hd.extent, cfg.kv_split, P)
     keep = keep if P else None
@@ -202,10 +206,11 @@ def attention(
     if ring is not None:
         tails = at(ring.k_conv, layer), at(ring.v_conv, layer)
     q, k, v, r, k_tail, v_tail = _project(
-        params, cfg, is_global, x_BTD, start_B, n_valid_B, tails
+        params, cfg, is_global, x_BTD, start_B, n_valid_B, tails, age_BT
     )
     if ring is None:
-        mixed = over_splits.attend_block(o, q, k, v, r, params["rel"], reach, keep)
+        begun = None if age_BT is None else jnp.arange(x_BTD.shape[1]) - age_BT
+        mixed = over_splits.attend_block(o, q, k, v, r, params["rel"], reach, keep, begun)
     else:
         keys, values = _write(ring, layer, k, v, start_B, P)
         ring = Ring(

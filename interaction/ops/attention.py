@@ -10,6 +10,9 @@ Of the first `pinned` keys some are kept: seen from any distance. A kept key is 
 its split, where any of that is within the window, else with a copy of it that lies before
 everything that moves.
 
+A block can hold several sessions that see nothing of each other. Each begins at a split, so
+that it has the same sums as by itself: what is of another adds exact zeros.
+
 Letters: B batch, K key heads, G query heads of each, T queries, S keys, E head size,
 R relative size, P pinned, n splits.
 """
@@ -148,12 +151,16 @@ def block_seen(
     groups: int,
     first: int | jax.Array,
     keep_BS: jax.Array | None = None,
+    begun_BT: jax.Array | None = None,
 ) -> jax.Array:
-    """Which of S keys those queries see. -> bool [1 or B, 1, G * T, S]."""
+    """Which of S keys those queries see. begun: where each query's session began.
+    -> bool [1 or B, 1, G * T, S]."""
     distance = jnp.arange(T)[:, None] + first - jnp.arange(S)
     near = distance < window
     if keep_BS is not None:
         near = near | keep_BS[:, None]
+    if begun_BT is not None:
+        near = near & (jnp.arange(S) >= begun_BT[..., None])
     return jnp.tile((distance >= 0) & near, (groups, 1)).reshape(-1, 1, groups * T, S)
 
 
@@ -166,9 +173,11 @@ def attend_block(
     rel_Re: jax.Array,
     reach: Reach,
     keep_BT: jax.Array | None = None,
+    begun_BT: jax.Array | None = None,
 ) -> jax.Array:
     """Causal attention of a block, the stream's first positions, to itself.
-    -> [B, T, H * E]. Queries are scaled already. keep: of the first `pinned` positions.
+    -> [B, T, H * E]. Queries are scaled already. keep: of the first `pinned` positions of
+    a session. begun: of several sessions, where each position's began, at a split.
 
     Sliding layers fold the block into runs that see themselves and the one before;
     global layers go through their queries in a few runs, each with the keys it can see,
@@ -178,6 +187,8 @@ def attend_block(
     K, unit = k_BTKE.shape[2], reach.kv_split
     G, run = H // K, -(-reach.window // unit) * unit
     banded = T > 2 * run
+    if begun_BT is not None and reach.pinned:
+        banded = False  # what is kept lies anywhere
     if not banded:
         run = -(-max(128, -(-T // 8)) // unit) * unit
     many = T > LONG and not banded
@@ -190,13 +201,15 @@ def attend_block(
     r = heads_first(r_BTHR).reshape(B, K, G, T + pad, -1)
     if keep_BT is not None:
         keep_BT = jnp.pad(keep_BT, ((0, 0), (0, pad))) if T > reach.window else None
+    if begun_BT is not None:
+        begun_BT = jnp.pad(begun_BT, ((0, 0), (0, pad)))
     form = _banded if banded else _looped if many else _causal
-    out = form(ops, q, k, v, r, rel_Re, reach, run, keep_BT)
+    out = form(ops, q, k, v, r, rel_Re, reach, run, keep_BT, begun_BT)
     out = jnp.moveaxis(out.reshape(B, H, T + pad, E), 1, 2)
     return out.reshape(B, T + pad, H * E)[:, :T]
 
 
-def _banded(ops, q, k, v, r, rel_Re, reach: Reach, run: int, keep) -> jax.Array:
+def _banded(ops, q, k, v, r, rel_Re, reach: Reach, run: int, keep, begun) -> jax.Array:
     B, K, G, T, E = q.shape
     n, P = T // run, 0 if keep is None else reach.pinned
 
@@ -220,6 +233,8 @@ def _banded(ops, q, k, v, r, rel_Re, reach: Reach, run: int, keep) -> jax.Array:
         kept = with_previous(keep[:, None, :, None])[:, 0, None, :, 0]
         near |= kept & reach.holds(query, key)
     seen = (key >= 0) & (key <= query) & near
+    if begun is not None:
+        seen &= key >= begun.reshape(B * n, run, 1)
     if keep is not None:  # copies: no bias reaches them
         far = in_all(keep[:, None, :P]) & ~reach.holds(query, jnp.arange(P))
         dots = fold(q).reshape(B * n, K, G * run, E), in_all(k[:, :, :P])
@@ -233,13 +248,14 @@ def _banded(ops, q, k, v, r, rel_Re, reach: Reach, run: int, keep) -> jax.Array:
     return jnp.moveaxis(out.reshape(B, n, K, G, run, E), 1, 3)
 
 
-def _causal(ops, q, k, v, r, rel_Re, reach: Reach, run: int, keep) -> jax.Array:
+def _causal(ops, q, k, v, r, rel_Re, reach: Reach, run: int, keep, begun) -> jax.Array:
     B, K, G, T, E = q.shape
     runs = []
     for start in range(0, T, run):
         end = min(start + run, T)
         kept = None if keep is None else keep[:, :end]
-        seen = block_seen(end - start, end, reach.window, G, start, kept)
+        own = None if begun is None else begun[:, start:end]
+        seen = block_seen(end - start, end, reach.window, G, start, kept, own)
         queries, mixtures = q[..., start:end, :], r[..., start:end, :]
         keys = k[:, :, :end]
         logits = block_logits(ops, queries, keys, mixtures, rel_Re, start, reach.kv_split)
@@ -248,14 +264,17 @@ def _causal(ops, q, k, v, r, rel_Re, reach: Reach, run: int, keep) -> jax.Array:
     return jnp.concatenate(runs, axis=3)
 
 
-def _looped(ops, q, k, v, r, rel_Re, reach: Reach, run: int, keep) -> jax.Array:
+def _looped(ops, q, k, v, r, rel_Re, reach: Reach, run: int, keep, begun) -> jax.Array:
     """As `_causal`, for twice the products: one body, whose inside is computed again in
     the backward pass, so that neither the program nor its memory grows with the block."""
     B, K, G, T, E = q.shape
 
     @jax.checkpoint
     def one(queries: jax.Array, mixtures: jax.Array, first: jax.Array) -> jax.Array:
-        seen = block_seen(run, T, reach.window, G, first, keep)
+        own = None
+        if begun is not None:
+            own = jax.lax.dynamic_slice_in_dim(begun, first, run, 1)
+        seen = block_seen(run, T, reach.window, G, first, keep, own)
         logits = block_logits(ops, queries, k, mixtures, rel_Re, first, reach.kv_split)
         return mix(ops, weights(ops, logits, seen), v, reach.kv_split)
 

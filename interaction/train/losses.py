@@ -104,7 +104,7 @@ def _blend(k: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
 def feedback(key: jax.Array, voice_BOM: jax.Array) -> jax.Array:
     """Own voice as the model will hear it when it runs freely: never quite right.
 
-    Every dialogue gets its own noise level, x <- sqrt(1-k) x + sqrt(k) noise with
+    Every row gets its own noise level, x <- sqrt(1-k) x + sqrt(k) noise with
     k ~ U(0, 1) (as CALM does), and in one of four the voice is noise altogether, so that
     words and time, not the echo of the last patch, carry the speech.
     """
@@ -214,7 +214,8 @@ def loss(
     x_BOM = flow.standardise(frozen, batch["voice"])
     block = to_block(batch, feedback(voice_key, x_BOM))
     layers, heads = _split(params)
-    out = model.forward(model.whole(layers, cfg), cfg, block, remat=remat)
+    age = batch.get("age")  # of rows that hold several sessions
+    out = model.forward(model.whole(layers, cfg), cfg, block, age=age, remat=remat)
     heads, out = _heads(heads, cfg, out)
 
     kind = next_kind(batch)

@@ -125,9 +125,9 @@ def unpadded(monkeypatch):
 def one_too_far(monkeypatch):
     right = conv.short_conv
 
-    def wrong(ops, x, w, state, n_valid):
-        y, _ = right(ops, x, w, state, n_valid)
-        return y, right(ops, x, w, state, jnp.maximum(n_valid - 1, 0))[1]
+    def wrong(ops, x, w, state, n_valid, age):
+        y, _ = right(ops, x, w, state, n_valid, age)
+        return y, right(ops, x, w, state, jnp.maximum(n_valid - 1, 0), age)[1]
 
     monkeypatch.setattr(conv, "short_conv", wrong)
 
