@@ -134,7 +134,9 @@ def test_wrong_input_is_one_line_and_leaves_nothing(tmp_path, extra, words):
 
 def test_a_prepared_corpus_takes_the_place_of_the_synthetic_world(undisturbed, tmp_path):
     """Two steps on it: other rows than the world's, so other losses."""
-    write_manifest([dialogue(9, i, turns=40) for i in range(3)], tmp_path / "src")
+    lengths = (40, 40, 7, 6)  # the short ones share a row
+    talks = [dialogue(9, i, turns=n) for i, n in enumerate(lengths)]
+    write_manifest(talks, tmp_path / "src")
     prepare(Options("manifest", tmp_path / "src"), tmp_path / "corpus", "test")
     chosen = f"--config.data.corpus={tmp_path / 'corpus'}"
     finish(start(tmp_path / "run", chosen, "--stop_at=2"))
