@@ -53,4 +53,5 @@ def get_config() -> ConfigDict:
     m.flow_temperature = 0.7
     m.flow_guidance = 1.5
     m.dtype = "bfloat16"
+    m.numerics = "invariant"  # or "fast": XLA orders sums as it likes
     return config

@@ -42,6 +42,7 @@ def get_config() -> ConfigDict:
     m.flow_steps = 8
     m.flow_temperature = 0.3
     m.flow_guidance = 1.0
+    m.numerics = "invariant"  # or "fast": XLA orders sums as it likes
 
     config.data = ConfigDict()
     d = config.data

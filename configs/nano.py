@@ -43,6 +43,7 @@ def get_config() -> ConfigDict:
     m.flow_temperature = 0.1
     m.flow_guidance = 1.0
     m.tensor_shards = 4
+    m.numerics = "invariant"  # or "fast": XLA orders sums as it likes
 
     config.data = ConfigDict()
     d = config.data

@@ -53,9 +53,11 @@ def get_config() -> ConfigDict:
     m.flow_temperature = 0.7
     m.flow_guidance = 1.5
     m.dtype = "bfloat16"
+    m.numerics = "invariant"  # or "fast": XLA orders sums as it likes
 
     config.data = ConfigDict()
     d = config.data
+    d.corpus = ""  # a prepared corpus in place of the synthetic world (interaction.data)
     d.seed = 1
     d.turns = 144  # 28.8 s with the camera on all the time: 8,064 positions at most
     d.positions = 8192
@@ -89,6 +91,11 @@ def get_config() -> ConfigDict:
     t.heard_weight = 1.0
     t.control_weight = 1.0
     t.remat = True
+    t.ema = 0.0  # decay of a moving average of the parameters; 0: none is kept
+    t.on_bad_step = "stop"  # or "skip": a loss that is not finite, or a spike
+    t.bad_steps = 10  # skipped in a row; one more stops the run
+    t.spike = 0.0  # a loss above so many times the median of the last ones; 0: no rule
+    t.spike_window = 100
     t.save_every = 500
     t.log_every = 10
     t.media_every = 0
