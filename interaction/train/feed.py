@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,16 @@ def places(mesh: Mesh | None, batch: int) -> tuple[int, ...]:
     return tuple(sorted({i for span in spans for i in range(*span)}))
 
 
+def sharers(mesh: Mesh | None, batch: int) -> int:
+    """Hosts that make this one's rows, itself included."""
+    if mesh is None:
+        return 1
+    first = places(mesh, batch)[0]
+    at = NamedSharding(mesh, BY_ROW).devices_indices_map((batch,))
+    held = [(d.process_index, range(*index[0].indices(batch))) for d, index in at.items()]
+    return len({host for host, rows in held if first in rows})
+
+
 def spans(numbers: list[int]) -> list[list[int]]:
     """Increasing numbers as [first, last] of each unbroken run."""
     found: list[list[int]] = []
@@ -45,7 +57,8 @@ class Feed:
     """An endless iterator of batches, from the row numbered `first` on.
 
     Logs to `rows/host-K-of-N.jsonl` which rows this host made at each step, when the step
-    takes them: {"step": 3, "rows": [[first, last], ...]}.
+    takes them: {"step": 3, "rows": [[first, last], ...]}, and "shared_by": n where n hosts
+    make the same.
     """
 
     def __init__(
@@ -61,6 +74,8 @@ class Feed:
         self.next_row, self._step = first, step
         self._batch, self._mesh = batch, mesh
         self._places = places(mesh, batch)
+        n = sharers(mesh, batch)
+        self._shared = {"shared_by": n} if n > 1 else {}
         self._iterator = iter(batches(make, batch, workers, first, self._places))
         name = f"host-{jax.process_index()}-of-{jax.process_count()}.jsonl"
         self._log = lines.Lines(workdir / ROWS_LOG / name)
@@ -72,7 +87,7 @@ class Feed:
         assert numbers == [self.next_row + place for place in self._places]
         self._step += 1
         self.next_row += self._batch
-        self._log.add(self._step, {"rows": spans(numbers)})
+        self._log.add(self._step, {"rows": spans(numbers)} | self._shared)
         return mine if self._mesh is None else self._divide(self._mesh, mine)
 
     def _divide(self, mesh: Mesh, mine: Row) -> dict[str, jax.Array]:
@@ -107,12 +122,19 @@ def cut_logs(workdir: Path, step: int) -> None:
 
 
 def fed(workdir: Path) -> dict[int, list[int]]:
-    """Rows that each step of a run was fed, by number, over all hosts and restarts."""
-    rows: dict[int, set[int]] = {}
+    """Rows that each step of a run was fed, by number, over all hosts and restarts. A row
+    that was fed more than once stands there as often; where hosts share their rows, once
+    is what they all made of it."""
+    times: dict[int, dict[int, Fraction]] = {}
     for path in sorted((workdir / ROWS_LOG).glob("*.jsonl")):
         for line in path.read_text().splitlines():
             values = json.loads(line)
-            found = rows.setdefault(values["step"], set())
+            share = Fraction(1, values.get("shared_by", 1))
+            found = times.setdefault(values["step"], {})
             for first, last in values["rows"]:
-                found.update(range(first, last + 1))
-    return {step: sorted(found) for step, found in sorted(rows.items())}
+                for row in range(first, last + 1):
+                    found[row] = found.get(row, Fraction(0)) + share
+    return {
+        step: [row for row in sorted(found) for _ in range(math.ceil(found[row]))]
+        for step, found in sorted(times.items())
+    }

@@ -141,3 +141,25 @@ def test_places_and_spans():
     assert places(None, 4) == (0, 1, 2, 3)
     assert spans([0, 1, 2, 5, 7, 8]) == [[0, 2], [5, 5], [7, 8]]
     assert spans([]) == []
+
+
+def test_a_row_that_is_fed_twice_stands_there_twice(tmp_path):
+    """In one step, by two hosts or by one; where hosts share their rows, once for all."""
+    logs = {
+        "host-0-of-2": ['{"step": 1, "rows": [[0, 3]]}', '{"step": 2, "rows": [[8, 11]]}'],
+        "host-1-of-2": ['{"step": 1, "rows": [[3, 7]]}', '{"step": 2, "rows": [[12, 15]]}'],
+        "host-0-of-1": ['{"step": 3, "rows": [[16, 17], [17, 18]]}'],
+        "host-0-of-4": ['{"step": 4, "rows": [[24, 25]], "shared_by": 2}'],
+        "host-1-of-4": ['{"step": 4, "rows": [[24, 25]], "shared_by": 2}'],
+        "host-2-of-4": ['{"step": 4, "rows": [[25, 26]], "shared_by": 2}'],
+        "host-3-of-4": ['{"step": 4, "rows": [[25, 26]], "shared_by": 2}'],
+    }
+    (tmp_path / "rows").mkdir()
+    for name, lines in logs.items():
+        (tmp_path / "rows" / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    assert fed(tmp_path) == {
+        1: [0, 1, 2, 3, 3, 4, 5, 6, 7],
+        2: list(range(8, 16)),
+        3: [16, 17, 17, 18],
+        4: [24, 25, 25, 26],
+    }
