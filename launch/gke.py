@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from interaction.errors import InputError
 from launch import checks, clients, tpus
-from launch.buckets import mount_of
+from launch.buckets import is_bucket, mount_of
 from launch.job import Job, add_flags, check_distributed, check_workdir, job_of, note
 from launch.jobset import REPLICATED, manifest, written
 
@@ -111,6 +111,7 @@ def gcluster(job: Job, part: tpus.Slice, args: argparse.Namespace) -> list[str]:
         *(f"--env={n}={v}" for n, v in job.env.items()),
         *([f"--queue={args.queue}"] if args.queue else []),
         *([f"--service-account={args.service_account}"] if args.service_account else []),
+        *(f"--mount={source}:{path}:rw" for source, path in map(mount_of, args.mount)),
         f"--command={shlex.join(job.command)}",
     ]  # fmt: skip
     checks.check_options("gcluster", "job submit", words)
@@ -118,14 +119,30 @@ def gcluster(job: Job, part: tpus.Slice, args: argparse.Namespace) -> list[str]:
 
 
 LEFT_OUT = {
-    "xpk": ("secret", "mount", "spot", "reservation", "queue", "service_account"),
-    "gcluster": ("secret", "mount", "spot", "reservation"),
+    "xpk": ("secret", "spot", "reservation", "queue", "service_account"),
+    "gcluster": ("secret", "spot", "reservation"),
 }
 """What only the manifest can say: their flags for it act on clusters, or vary."""
 
 
 def left_out(client: str, args: argparse.Namespace) -> list[str]:
     return [f"--{name}" for name in LEFT_OUT[client] if getattr(args, name)]
+
+
+def unmounted(client: str, args: argparse.Namespace) -> str:
+    """Why the client cannot mount what the manifest does; empty where it can."""
+    sources = [source for source, _ in map(mount_of, args.mount)]
+    if client == "xpk" and sources:
+        return (
+            "its --storage names what `xpk storage attach` gave the cluster before, at a "
+            "path of its own"
+        )
+    if any(map(is_bucket, sources)):
+        return (
+            "it takes no options for a bucket, and by Cloud Storage FUSE's own a host may "
+            "never see what another wrote"
+        )
+    return ""
 
 
 def client_command(
@@ -138,6 +155,10 @@ def client_command(
         raise InputError(f"--via={client}: needs --{missing[0]} too")
     if dropped := left_out(client, args):
         raise InputError(f"--via={client}: cannot pass {dropped[0]} on; use --via=kubectl")
+    if why := unmounted(client, args):
+        raise InputError(
+            f"--via={client}: cannot pass --mount on, {why}; use --via=kubectl"
+        )
     if client == "gcluster" and len(job.name) > 28:
         raise InputError(f"--name={job.name}: gcluster takes 28 characters at most")
     return (xpk if client == "xpk" else gcluster)(job, part, args)
@@ -158,8 +179,8 @@ def render(args: argparse.Namespace, command: Sequence[str]) -> str:
 
 
 def _comment(client: str, job: Job, part: tpus.Slice, args: argparse.Namespace) -> str:
-    if args.mount:  # without it, the run would be written into the container
-        return f"# Not by {client}, which cannot pass --mount on.\n"
+    if why := unmounted(client, args):  # the run would be lost with the container
+        return f"# Not by {client}, which cannot pass --mount on: {why}.\n"
     words = (xpk if client == "xpk" else gcluster)(job, part, args)
     dropped = left_out(client, args)
     but = f", but for {', '.join(dropped)}" if dropped else ""

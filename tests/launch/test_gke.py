@@ -121,12 +121,27 @@ def test_other_clients_get_the_same_job(launch):
         assert f"# The same by {client}" in launch("render", *BARE, *OTHER).out
 
 
-def test_other_clients_mount_nothing(launch, refused):
+def test_gcluster_mounts_claims(launch, refused):
+    """To be written to: what it mounts without a mode is for reading only."""
+    where = ("--cluster=c", "--project=p", "--zone=z")
+    claim = (*BARE, "--mount=runs:/gcs/ours")
+    said = launch("render", *claim, "--via=gcluster", *where, *RUN)
+    assert "--mount=runs:/gcs/ours:rw" in shlex.split(said.out.replace("\\\n", " "))
+    comments = launch("render", *claim, *RUN).out
+    assert "--mount=runs:/gcs/ours:rw" in comments.partition("# The same by gcluster")[2]
+    assert "# Not by xpk, which cannot pass --mount on: its --storage" in comments
+    line = refused("render", *claim, "--via=xpk", *where, *RUN)
+    assert "xpk storage attach" in line
+
+
+def test_other_clients_mount_no_buckets(launch, refused):
     where = ("--cluster=c", "--project=p", "--zone=z")
     for client in ("xpk", "gcluster"):
         assert "--mount" in refused("render", *FLAGS, f"--via={client}", *where, *RUN)
         assert "own disk" in refused("render", *BARE, f"--via={client}", *where, *RUN)
         assert f"# Not by {client}" in launch("render", *FLAGS, *RUN).out
+    line = refused("render", *FLAGS, "--via=gcluster", *where, *RUN)
+    assert "no options for a bucket" in line
 
 
 def test_a_bucket_is_mounted_for_several_hosts(jobset):
