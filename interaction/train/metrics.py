@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ STREAMS = ("text", "control", "heard", "flow")
 
 class Metrics:
     """`losses.jsonl` holds one line a step, and after a resume exactly one a step. For one
-    host to write. flop: work of a position; peak: FLOP/s of all devices, where known."""
+    host to write. flop: work of a position; peak: FLOP/s of all devices, where known;
+    memory: what `memory_bytes` gives."""
 
     def __init__(
         self,
@@ -27,6 +29,7 @@ class Metrics:
         log_every: int,
         flop: float = 0.0,
         peak: float | None = None,
+        memory: Callable[[], dict[str, int]] = memory_bytes,
     ) -> None:
         path = workdir / "losses.jsonl"
         lines.cut(path, step)
@@ -34,7 +37,7 @@ class Metrics:
         self._directory, self._files = workdir / "tensorboard", 0
         self._board = self._next_file(purge_step=step)
         self._steps, self._every = steps, log_every
-        self._clock = Clock(step, steps, flop, peak)
+        self._clock, self._memory = Clock(step, steps, flop, peak), memory
 
     def _next_file(self, purge_step: int | None = None) -> SummaryWriter:
         self._files += 1  # a name's own time is in whole seconds
@@ -73,18 +76,18 @@ class Metrics:
         if step % self._every and step != self._steps:
             return
         self._lines.flush()
-        speed = self._clock.read(step)
-        self._log(step, numbers, speed)
+        speed, memory = self._clock.read(step), self._memory()
+        self._log(step, numbers, speed, memory)
         self._routers(step, load, bias)
-        self._say(step, numbers, speed)
+        self._say(step, numbers, speed, memory)
 
-    def _log(self, step: int, numbers: dict, speed: dict) -> None:
+    def _log(self, step: int, numbers: dict, speed: dict, memory: dict) -> None:
         for name, value in numbers.items():
             self._board.add_scalar(f"train/{name}", value, step)
         for name in ("positions_per_s", "data_wait", "mfu"):
             if name in speed:
                 self._board.add_scalar(f"speed/{name}", speed[name], step)
-        for name, value in memory_bytes().items():
+        for name, value in memory.items():
             self._board.add_scalar(f"memory/{name}", value, step)
 
     def _routers(self, step: int, load: np.ndarray, bias: np.ndarray | None) -> None:
@@ -99,14 +102,16 @@ class Metrics:
                     self._board.add_scalar(tag, getattr(row, name)(), step)
                 self._board.add_histogram(f"router/{what}_layer_{layer}", row, step)
 
-    def _say(self, step: int, numbers: dict, speed: dict) -> None:
+    def _say(self, step: int, numbers: dict, speed: dict, memory: dict) -> None:
         streams = "  ".join(f"{name} {numbers[name]:.3f}" for name in STREAMS)
         mfu = f"MFU {speed['mfu']:.1%}  " if "mfu" in speed else ""
+        hbm = memory.get("peak_bytes_in_use", memory.get("bytes_in_use"))
+        held = "" if hbm is None else f"HBM {hbm / 2**30:.1f} GiB  "
         print(
             f"step {step}/{self._steps}  loss {numbers['loss']:.3f}  {streams}  "
             f"heard right {numbers['heard_accuracy']:.0%}  "
             f"text right {numbers['text_accuracy']:.0%}  "
-            f"{speed['positions_per_s']:,.0f} pos/s  {mfu}"
+            f"{speed['positions_per_s']:,.0f} pos/s  {mfu}{held}"
             f"data wait {speed['data_wait']:.0%}  ETA {_clock(speed['eta_s'])}",
             flush=True,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import jax
 
@@ -31,10 +32,11 @@ def peak_flop_per_s(devices: list[jax.Device]) -> float | None:
     return peak * len(chips)
 
 
-def memory_bytes() -> dict[str, int]:
-    """Memory of this host's fullest device: in use now, most so far. Empty where the
-    platform does not say."""
-    found = [stats for d in jax.local_devices() if (stats := d.memory_stats())]
+def memory_bytes(devices: Sequence[jax.Device] | None = None) -> dict[str, int]:
+    """Memory of the fullest of the devices (this host's): in use now, most so far. Empty
+    where the platform does not say."""
+    devices = jax.local_devices() if devices is None else devices
+    found = [stats for d in devices if (stats := d.memory_stats())]
     names = [n for n in ("bytes_in_use", "peak_bytes_in_use") if found and n in found[0]]
     return {name: max(stats[name] for stats in found) for name in names}
 
