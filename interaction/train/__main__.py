@@ -19,6 +19,7 @@ EPILOG = """examples:
   python -m interaction.train --config=configs/nano.py --workdir=runs/nano \\
       --config.train.batch_shards=8 --config.train.mesh.fsdp=8   # on a CPU: virtual devices
   tensorboard --logdir runs/nano/tensorboard
+  echo 5 > runs/nano/profile   # trace the next 5 steps of a run under way
 
   # on every host of a pod, with --workdir on storage that all share:
   python -m interaction.train --distributed --config=configs/mini.py \\
@@ -49,7 +50,9 @@ def main() -> int:
         "JAX_NUM_PROCESSES and JAX_PROCESS_ID, or by the platform",
     )
     parser.add_argument(
-        "--profile", metavar="STEP[:N]", help="trace N steps (3) from STEP on"
+        "--profile",
+        metavar="STEP[:N]",
+        help="trace N steps (3) from STEP on; of a run under way: echo N > WORKDIR/profile",
     )
     args, overrides = parser.parse_known_args()
     config = load(args.config, overrides)

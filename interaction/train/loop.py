@@ -47,9 +47,9 @@ def train(
     a run calls it.
 
     init: name or directory of a model to start from, in place of random parameters.
-    profile: "STEP" or "STEP:N", the steps to trace. SIGTERM on any host saves and returns
-    on all. Raises FloatingPointError on a bad step, naming the rows of its batch, where
-    `config.train.on_bad_step` does not say skip.
+    profile: "STEP" or "STEP:N", the steps to trace (a file `profile` in workdir asks for
+    more). SIGTERM on any host saves and returns on all. Raises FloatingPointError on a bad
+    step, naming the rows of its batch, where `config.train.on_bad_step` does not say skip.
     """
     stopping: list[bool] = []
     before = signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
