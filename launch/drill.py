@@ -3,6 +3,7 @@
     python -m launch.drill --config=tests/tiny.py --drills=20
     python -m launch.drill --config=configs/nano.py --drills=5 --hosts=4 --devices=2 \\
         --config.data.positions=128 --seed=7 --report=drill.json
+    python -m launch.drill --config=tests/tiny.py --drills=4 --then=1x8,4x2
 
 Each drill starts the run where the last one left it, disturbs it and looks at what is
 left: a host is killed (kill -9) at a random step, in the middle of a save, or while it
@@ -11,25 +12,28 @@ it removed. At the end the run is let through. Passed are: the losses of an undi
 run to the last bit, every row of the data once, every restart at the newest checkpoint
 that is whole, every damaged one refused by name. Exit 1 where one is not.
 
-The mesh is data=hosts, fsdp=devices, and train.batch_shards their product, where
---config.train.… does not say otherwise; a step takes long enough to compile that a drill
-is a minute or two.
+--then=1x8,4x2 moves the run to other hosts: after the drills one host is killed once more,
+at a random step behind a save, and copies of what is left go on to the end, one on 1 host
+of 8 devices, one on 4 of 2. The same is asked of each of them, and of the run itself.
+
+The mesh is data=hosts, fsdp=devices. train.batch, and train.batch_shards, which fixes how
+gradients are summed, are the least number that the devices of every form divide.
+--config.train.… says otherwise. A step takes long enough to compile that a drill is a
+minute or two, and so is each form.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
+import math
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +44,13 @@ from rich.table import Table
 from interaction import report
 from interaction.errors import InputError, run_command
 from interaction.settings import load
-from interaction.train import manifest
 from interaction.train.feed import fed
 from launch import local
+from launch.trainer import Failed, Trainer, let_through
 
+MOVE = "kill before a move"
 KINDS = ("kill", "kill", "kill in a save", "kill in a save", "kill at start", "terminate",
          "flip a byte", "remove a file")  # fmt: skip
-PATIENCE_S = 1800.0  # without a step
 SAVE_EVERY = 3
 
 
@@ -60,86 +64,6 @@ class Result:
     resumed: int | None = None  # None: killed before it said so
     lost_steps: int = 0  # done after that, to be done again
     fault: str = ""
-
-
-class Failed(Exception):
-    """What a drill found wrong."""
-
-
-class Trainer:
-    """A run's hosts as processes, and what is to be seen of them from outside."""
-
-    def __init__(self, command: list[str], workdir: Path, hosts: int, devices: int) -> None:
-        self._command = [*command, f"--workdir={workdir}"]
-        self.workdir, self._hosts, self._devices = workdir, hosts, devices
-        self._log = workdir.with_suffix(".log")
-        self.processes: list[subprocess.Popen] = []
-        self.start_s = 0.0  # until the first step is on record, when last let through
-
-    def start(self) -> None:
-        self._from = self._log.stat().st_size if self._log.exists() else 0
-        with self._log.open("a") as log:
-            self.processes = local.start(
-                self._command, self._hosts, self._devices, log.fileno()
-            )
-
-    def said(self) -> str:
-        """What all hosts have printed since the start."""
-        with self._log.open(errors="replace") as log:
-            log.seek(self._from)
-            return log.read()
-
-    def step(self) -> int:
-        """The last step on record."""
-        try:
-            lines = (self.workdir / "losses.jsonl").read_text().splitlines()
-        except FileNotFoundError:
-            return 0
-        whole = [line for line in lines if line.endswith("}")]
-        return json.loads(whole[-1])["step"] if whole else 0
-
-    def checkpoints(self) -> dict[int, bool]:
-        """Numbered directories there are now, oldest first, and whether each is whole."""
-        found = (self.workdir / "checkpoints").glob("[0-9]*")
-        numbers = sorted(int(p.name) for p in found if p.name.isdigit())
-        return {n: self._whole(self.workdir / "checkpoints" / str(n)) for n in numbers}
-
-    def _whole(self, directory: Path) -> bool:
-        return manifest.is_finished(directory) and not manifest.faults(directory)
-
-    def newest_whole(self) -> int:
-        return max((n for n, whole in self.checkpoints().items() if whole), default=0)
-
-    def saving(self) -> bool:
-        found = (self.workdir / "checkpoints").glob("*")
-        return any(not manifest.is_finished(directory) for directory in found)
-
-    def until(self, found: Callable[[], bool]) -> bool:
-        """Wait. -> False where the run came to its end first. Raises Failed when a host
-        does, or when nothing happens for long."""
-        step, since = -1, time.monotonic()
-        while not found():
-            codes = [process.poll() for process in self.processes]
-            if any(codes):
-                raise Failed(f"a host ended with status {codes}: {self.said()[-400:]}")
-            if None not in codes:
-                return False
-            if self.step() != step:
-                step, since = self.step(), time.monotonic()
-            if time.monotonic() - since > PATIENCE_S:
-                raise Failed(f"no step in {PATIENCE_S:.0f} s")
-            time.sleep(0.02)
-        return True
-
-    def resumed(self) -> int | None:
-        """Where it went on: 0 for a new run; None while it is not known."""
-        _, mark, rest = self.said().partition("resumed at step ")
-        if mark and "\n" in rest:
-            return int(rest.split()[0])
-        return 0 if f"step {self.step()}/" in self.said() else None
-
-    def stop(self, grace_s: float = 0.0) -> None:
-        local.end(self.processes, grace_s)
 
 
 def damage(trainer: Trainer, kind: str, rng: random.Random) -> str:
@@ -187,7 +111,8 @@ def drill(trainer: Trainer, kind: str, rng: random.Random) -> Result:
         if kind == "terminate":
             _terminate(trainer, rng)
         else:
-            _kill(trainer, rng)
+            killed = _kill(trainer, rng)
+            _need(killed or kind != MOVE)  # or others would have nothing left to do
         result.at_step = max(result.at_step, trainer.step())
         result.lost_steps = result.at_step - trainer.newest_whole()
         if result.lost_steps > 2 * SAVE_EVERY:  # one save may be under way
@@ -209,16 +134,21 @@ def _reach(trainer: Trainer, target: int, kind: str, rng: random.Random) -> None
     if kind == "kill in a save":
         _need(trainer.until(trainer.saving))
         time.sleep(rng.uniform(0, 0.2))
+    elif kind == MOVE:  # with something that others can go on from
+        before = trainer.newest_whole()
+        _need(trainer.until(lambda: trainer.newest_whole() > before))
     else:
         time.sleep(rng.uniform(0, 0.5))
 
 
-def _kill(trainer: Trainer, rng: random.Random) -> None:
-    """One host, with all it has started; the others are left to find out."""
+def _kill(trainer: Trainer, rng: random.Random) -> bool:
+    """One host, with all it has started; the others are left to find out. -> whether it
+    was still there."""
     host = rng.choice(trainer.processes)
     if host.poll() is None:
         os.killpg(host.pid, signal.SIGKILL)
     local.wait(trainer.processes, grace_s=2.0)
+    return host.returncode == -signal.SIGKILL
 
 
 def _terminate(trainer: Trainer, rng: random.Random) -> None:
@@ -229,17 +159,6 @@ def _terminate(trainer: Trainer, rng: random.Random) -> None:
         raise Failed(f"SIGTERM ended in status {code}: {trainer.said()[-400:]}")
     if trainer.newest_whole() != trainer.step():
         raise Failed(f"ended at step {trainer.step()}, saved only {trainer.newest_whole()}")
-
-
-def let_through(trainer: Trainer) -> None:
-    began = time.monotonic()
-    trainer.start()
-    try:
-        trainer.until(lambda: trainer.step() > 0)
-        trainer.start_s = time.monotonic() - began
-        trainer.until(lambda: False)
-    finally:
-        trainer.stop()
 
 
 def compare(calm: Trainer, trainer: Trainer, steps: int, batch: int) -> dict[str, Any]:
@@ -260,7 +179,37 @@ def compare(calm: Trainer, trainer: Trainer, steps: int, batch: int) -> dict[str
     }
 
 
-def show(results: list[Result], end: dict[str, Any]) -> None:
+def _end(trainer: Trainer) -> str:
+    """Let it through. -> what went wrong, if anything."""
+    try:
+        let_through(trainer)
+    except Failed as failed:
+        return str(failed)
+    return ""
+
+
+def move(killed: Trainer, calm: Trainer, copy: Trainer, **ran: int) -> dict[str, Any]:
+    """A copy of a killed run, on other hosts to the end. ran: for `compare`."""
+    shutil.copytree(killed.workdir, copy.workdir)
+    want = copy.newest_whole()
+    fault = _end(copy)
+    if not fault and copy.resumed() != want:
+        fault = f"went on at {copy.resumed()}, newest whole is {want}"
+    found = {"hosts": copy.hosts, "devices": copy.devices, "went_on_at": copy.resumed()}
+    return found | compare(calm, copy, **ran) | {"fault": fault}
+
+
+def status(results: list[Result], moves: list[dict], end: dict[str, Any]) -> int:
+    """0 where everything passed, else 1."""
+    faults = any(r.fault for r in results)
+    return 0 if not faults and all(map(_passed, [*moves, end])) else 1
+
+
+def _passed(end: dict[str, Any]) -> bool:
+    return end["losses_equal"] and end["rows_once_each"] and not end["fault"]
+
+
+def show(results: list[Result], moves: list[dict[str, Any]], end: dict[str, Any]) -> None:
     table = Table("", "disturbed by", "at step", "went on at", "newest whole", "lost", "",
                   box=None)  # fmt: skip
     for i, r in enumerate(results, 1):
@@ -269,8 +218,25 @@ def show(results: list[Result], end: dict[str, Any]) -> None:
         table.add_row(str(i), r.kind, *shown, r.fault or "passed")
     console = Console()
     console.print(table)
+    for m in moves:
+        console.print(
+            f"on {m['hosts']} x {m['devices']} from step {m['went_on_at']}: "
+            + ("passed" if _passed(m) else m["fault"] or "not as the undisturbed run")
+        )
     for name, value in end.items():
-        console.print(f"{name.replace('_', ' ')}: {value}")
+        if name != "fault" or value:
+            console.print(f"{name.replace('_', ' ')}: {value}")
+
+
+def forms(text: str) -> list[tuple[int, int]]:
+    """`1x8,4x2` -> hosts, and devices of each; each form once. Raises InputError."""
+    try:
+        found = [(int(h), int(d)) for h, d in (form.split("x") for form in text.split(","))]
+    except ValueError:
+        found = []
+    if not found or min(map(min, found)) < 1:
+        raise InputError(f"--then={text}; write HOSTSxDEVICES,… as 1x8,4x2, all from 1 on")
+    return list(dict.fromkeys(found))
 
 
 def _arguments() -> tuple[argparse.Namespace, list[str]]:
@@ -284,26 +250,37 @@ def _arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--drills", type=int, default=20)
     parser.add_argument("--hosts", type=int, default=2)
     parser.add_argument("--devices", type=int, default=4, help="of each host")
+    parser.add_argument(
+        "--then", metavar="HOSTSxDEVICES,…",
+        help="forms in which copies of the run go on after the drills and one more kill",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of what is done when")
     parser.add_argument(
         "--workdir", type=Path, help="new directory, kept; default: none is"
     )
     parser.add_argument("--report", type=Path)
-    return parser.parse_known_args()
+    args, overrides = parser.parse_known_args()
+    args.then = forms(args.then) if args.then is not None else []
+    return args, overrides
 
 
-def command(args: argparse.Namespace, overrides: list[str]) -> tuple[list[str], Any]:
-    """-> the command without its --workdir, the config that it trains."""
-    steps = 2 * SAVE_EVERY * (args.drills + 1)  # more than they can take
+def command(
+    args: argparse.Namespace, overrides: list[str], hosts: int, devices: int
+) -> tuple[list[str], Any]:
+    """A form's command without its --workdir, and the config that it trains."""
+    drills = args.drills + bool(args.then)
+    steps = 2 * SAVE_EVERY * (drills + 1)  # more than they can take
+    # One number for all forms: gradients are the same bits where the sum's tree is.
+    rows = math.lcm(*(h * d for h, d in [(args.hosts, args.devices), *args.then]))
     whole = [
         f"--config.train.steps={steps}",
         f"--config.train.save_every={SAVE_EVERY}",
         "--config.train.log_every=1",  # so that every step is on record at once
         "--config.train.media_every=0",
-        f"--config.train.mesh.data={args.hosts}",
-        f"--config.train.mesh.fsdp={args.devices}",
-        f"--config.train.batch={args.hosts * args.devices}",
-        f"--config.train.batch_shards={args.hosts * args.devices}",
+        f"--config.train.mesh.data={hosts}",
+        f"--config.train.mesh.fsdp={devices}",
+        f"--config.train.batch={rows}",
+        f"--config.train.batch_shards={rows}",
         *overrides,
     ]
     config = load(args.config, whole)
@@ -312,43 +289,62 @@ def command(args: argparse.Namespace, overrides: list[str]) -> tuple[list[str], 
 
 
 def run(args: argparse.Namespace, overrides: list[str], scratch: Path) -> int:
-    rng = random.Random(args.seed)
-    line, config = command(args, overrides)
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(scratch / "programs"))
-    calm = Trainer(line, scratch / "undisturbed", args.hosts, args.devices)
-    trainer = Trainer(line, scratch / "disturbed", args.hosts, args.devices)
+
+    def trainer_of(name: str, hosts: int, devices: int) -> Trainer:
+        line, _ = command(args, overrides, hosts, devices)
+        return Trainer(line, scratch / name, hosts, devices)
+
+    _, config = command(args, overrides, args.hosts, args.devices)
+    calm = trainer_of("undisturbed", args.hosts, args.devices)
+    trainer = trainer_of("disturbed", args.hosts, args.devices)
     let_through(calm)
     trainer.start_s = calm.start_s
-    kinds = [KINDS[i % len(KINDS)] for i in range(args.drills)]
-    rng.shuffle(kinds)
-    results: list[Result] = []
-    for kind in track(kinds, "drills"):
-        results.append(drill(trainer, kind, rng))
-        if results[-1].fault:
-            break
-    let_through(trainer)
-    end = compare(calm, trainer, config.train.steps, config.train.batch)
+    results = disturb(trainer, args)
+    ran = {"steps": config.train.steps, "batch": config.train.batch}
+    moves: list[dict[str, Any]] = []
+    if not any(r.fault for r in results):
+        others = [trainer_of(f"on-{h}x{d}", h, d) for h, d in args.then]
+        moves = [move(trainer, calm, other, **ran) for other in track(others, "moves")]
+    fault = _end(trainer)
+    end = compare(calm, trainer, **ran) | {"fault": fault}
     end["corrupt_checkpoints_taken"] = sum(
         r.resumed > r.newest_whole for r in results if r.resumed is not None
     )
     end["steps_lost_beyond_the_last_save"] = sum(
         max(r.newest_whole - r.resumed, 0) for r in results if r.resumed is not None
     )
-    show(results, end)
+    show(results, moves, end)
     if args.report:
-        head = report.header("launch.drill/1", config.to_dict())
-        figures = {"drills": [dataclasses.asdict(r) for r in results]} | end
-        report.write_report(args.report, head | figures)
-    good = (
-        end["losses_equal"] and end["rows_once_each"] and not any(r.fault for r in results)
-    )
-    return 0 if good else 1
+        head = report.header("launch.drill/2", config.to_dict())
+        figures = {"drills": [dataclasses.asdict(r) for r in results], "moves": moves}
+        report.write_report(args.report, head | figures | end)
+    return status(results, moves, end)
+
+
+def disturb(trainer: Trainer, args: argparse.Namespace) -> list[Result]:
+    """The drills, in an order that the seed gives; one that fails is the last."""
+    rng = random.Random(args.seed)
+    kinds = [KINDS[i % len(KINDS)] for i in range(args.drills)]
+    rng.shuffle(kinds)
+    if args.then:
+        kinds.append(MOVE)
+    results: list[Result] = []
+    for kind in track(kinds, "drills"):
+        results.append(drill(trainer, kind, rng))
+        if results[-1].fault:
+            break
+    return results
 
 
 def main() -> int:
     args, overrides = _arguments()
-    if min(args.drills, args.hosts, args.devices) < 1:
-        raise InputError("--drills, --hosts and --devices start at 1")
+    if min(args.hosts, args.devices, args.drills + bool(args.then)) < 1:
+        raise InputError(
+            "--hosts and --devices start at 1, and --drills too where there is no --then"
+        )
+    if args.then and any(o.startswith("--config.train.mesh.") for o in overrides):
+        raise InputError("--then makes the mesh of every form; drop --config.train.mesh.…")
     if args.workdir and args.workdir.exists():
         raise InputError(f"--workdir={args.workdir} is there already; name a new one")
     scratch = args.workdir or Path(tempfile.mkdtemp(prefix="drill-"))

@@ -37,7 +37,7 @@ def sharers(mesh: Mesh | None, batch: int) -> int:
     if mesh is None:
         return 1
     first = places(mesh, batch)[0]
-    at = NamedSharding(mesh, BY_ROW).devices_indices_map((batch,))
+    at: Any = NamedSharding(mesh, BY_ROW).devices_indices_map((batch,))
     held = [(d.process_index, range(*index[0].indices(batch))) for d, index in at.items()]
     return len({host for host, rows in held if first in rows})
 
