@@ -33,6 +33,7 @@ from interaction.parallel.placement import (
 )
 from interaction.params import Params, abstract
 from interaction.state import State, empty_state, partitions
+from interaction.train.guard import limited_step
 from interaction.train.losses import loss_weights
 from interaction.train.optimiser import optimiser
 from interaction.train.state import TrainState, described_state, train_step
@@ -105,12 +106,21 @@ def compile_training(
     options: dict[str, Any] | None = None,
 ) -> jax.stages.Compiled:
     """The training step of a config file. options: of the compiler."""
+    return trace_training(config, cfg, mesh, given).lower().compile(options)
+
+
+def trace_training(
+    config: Any, cfg: ModelConfig, mesh: Mesh, given: Training | None = None
+) -> jax.stages.Traced:
+    """The step that a run takes: with `train.spike`, `limited_step`."""
     t, given = config.train, given or describe_training(config, cfg, mesh)
-    return train_step.lower(
-        given.state, given.rows, given.key, t.bias_rate, t.clip, cfg=cfg,
+    limit = (np.float32(np.inf),) if t.get("spike") else ()
+    update: Any = limited_step if limit else train_step
+    return update.trace(
+        given.state, given.rows, given.key, *limit, t.bias_rate, t.clip, cfg=cfg,
         tx=optimiser(t, cfg, mesh), weights=loss_weights(t), remat=t.remat,
         batch_shards=t.batch_shards, mesh=mesh,
-    ).compile(options)  # fmt: skip
+    )  # fmt: skip
 
 
 class Serving(NamedTuple):

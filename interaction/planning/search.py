@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 
 from interaction import model, pod
 from interaction.chips import Chip, chip_of
@@ -27,9 +27,13 @@ from interaction.params import Spec, flatten
 from interaction.planning.roofline import Roofline
 from interaction.planning.serving import RUNS
 from interaction.planning.traffic import Torus
-from interaction.train import muon
+from interaction.train import average, muon
+from interaction.train.guard import rules
 
 EXCHANGES = 5  # of experts' rows in a layer: there, back; there, gradients there, back
+
+MARGIN = {"train": 0.95, "serve": 1.0}
+"""Of a device's memory: what an estimate may fill of it."""
 
 
 class Candidate(NamedTuple):
@@ -43,14 +47,17 @@ class Candidate(NamedTuple):
 
 
 def legal(
-    cfg: ModelConfig, devices: int, slices: int, rows: int
+    cfg: ModelConfig, devices: int, slices: int, rows: int, mode: str = "train"
 ) -> Iterator[dict[str, int]]:
-    """Meshes of so many devices that divide the model and `rows` rows or sessions."""
+    """Meshes of so many devices that divide the model and `rows` rows or sessions. To
+    serve, none that would gather parameters at every position."""
     halves = [1 << i for i in range(devices.bit_length())]
     named = flatten(model.specs(cfg))
     for expert, tensor, fsdp in itertools.product(halves, repeat=3):
         data, rest = divmod(devices, expert * tensor * fsdp)
         if rest or not data or data % slices or rows % (data * expert * fsdp):
+            continue
+        if mode == "serve" and fsdp > 1:
             continue
         if cfg.tensor_shards % tensor or cfg.experts % (expert * tensor):
             continue
@@ -77,9 +84,7 @@ def ranked(
     devices = len(pod.pod_devices(topology, slices))
     rows = config.train.batch if mode == "train" else slots
     found = []
-    for sizes in legal(cfg, devices, slices, rows):
-        if mode == "serve" and sizes["fsdp"] > 1:  # gathering at every position
-            continue
+    for sizes in legal(cfg, devices, slices, rows, mode):
         mesh = pod.pod_mesh(topology, sizes, slices)
         if mode == "train":
             found.append(_training(config, cfg, chip, mesh))
@@ -131,7 +136,7 @@ def _training(config: Any, cfg: ModelConfig, chip: Chip, mesh: Mesh) -> Candidat
     from interaction.planning.training import projected, step_flops
 
     sizes, t = dict(mesh.shape), config.train
-    kept, moments, layers, largest = _parts(t, cfg, sizes)
+    kept, _, layers, _ = _parts(t, cfg, sizes)
     positions = t.batch * config.data.positions / math.prod(sizes[a] for a in ROWS)
     passes = 2 if t.remat else 1
     pairs = positions * cfg.experts_per_token / sizes["tensor"] * SLACK
@@ -150,18 +155,37 @@ def _training(config: Any, cfg: ModelConfig, chip: Chip, mesh: Mesh) -> Candidat
     flops = step_flops(config, cfg, sizes)
     line = Roofline(flops["done"] * chip.devices / mesh.size / chip.flops, 0.0, links)
     seconds = projected(config, chip, line, flops["needed"], mesh.size)["apart"]["step_s"]
-    # Parameters, moments and gradients; a layer's weights twice and their gradients; what
-    # layers keep; inside a layer, rows of experts in both directions.
-    total = 8 * kept + moments + 8 * largest
-    total += positions * width * 2 * (2 * cfg.layers + 20) + pairs * width * 12
-    budget = chip.hbm_bytes / chip.devices
-    return Candidate(sizes, total, total < 0.95 * budget, seconds, line.limit())
+    total, budget = training_bytes(config, cfg, sizes, t.batch), _budget(chip)
+    fits = total < MARGIN["train"] * budget
+    return Candidate(sizes, total, fits, seconds, line.limit())
+
+
+def training_bytes(
+    config: Any, cfg: ModelConfig, sizes: Mapping[str, int], batch: int
+) -> float:
+    """Of a device, about, in a step of `batch` rows."""
+    kept, moments, _, largest = _parts(config.train, cfg, sizes)
+    positions = batch * config.data.positions / math.prod(sizes[a] for a in ROWS)
+    pairs = positions * cfg.experts_per_token / sizes["tensor"] * SLACK
+    # What is held and gradients; a layer's weights twice and their gradients; what layers
+    # keep; inside a layer, rows of experts in both directions.
+    total = state_bytes(config.train, cfg, sizes) + 4 * kept + 8 * largest
+    if rules(config.train).spike:  # a second state, until the loss is known
+        total += 4 * kept + moments
+    return (
+        total + positions * cfg.width * 2 * (2 * cfg.layers + 20) + pairs * cfg.width * 12
+    )
+
+
+def state_bytes(train: Any, cfg: ModelConfig, sizes: Mapping[str, int]) -> float:
+    """Of a device: parameters, moments, and the parameters' average if one is kept."""
+    kept, moments, _, _ = _parts(train, cfg, sizes)
+    return (8 if average.decay(train) else 4) * kept + moments
 
 
 def _serving(cfg: ModelConfig, chip: Chip, mesh: Mesh, slots: int) -> Candidate:
     sizes = dict(mesh.shape)
-    given = pod.describe_turn(cfg, mesh, slots)
-    weights, cache = held_bytes(given.params), held_bytes(given.state)
+    held, total = served_bytes(cfg, sizes, slots), serving_bytes(cfg, sizes, slots)
     torus, links = Torus(mesh, chip), dict[str, float]()
     rows = slots / math.prod(sizes[a] for a in ROWS)
     for axis, kind, size, times in (
@@ -171,7 +195,22 @@ def _serving(cfg: ModelConfig, chip: Chip, mesh: Mesh, slots: int) -> Candidate:
         if sizes[axis] > 1:
             one = torus.cost(kind, size, _group(mesh, (axis,)))[1]
             links[axis] = sum(RUNS.values()) * times * one
-    line = Roofline(0.0, sum(RUNS.values()) * (weights + cache) / chip.hbm, links)
-    budget = chip.hbm_bytes / chip.devices
-    total = (weights + cache) * 1.1
-    return Candidate(sizes, total, total < budget, line.apart_s, line.limit())
+    line = Roofline(0.0, sum(RUNS.values()) * held / chip.hbm, links)
+    fits = total < MARGIN["serve"] * _budget(chip)
+    return Candidate(sizes, total, fits, line.apart_s, line.limit())
+
+
+def serving_bytes(cfg: ModelConfig, sizes: Mapping[str, int], slots: int) -> float:
+    """Of a device, about, that serves its part of so many sessions."""
+    return 1.1 * served_bytes(cfg, sizes, slots)
+
+
+def served_bytes(cfg: ModelConfig, sizes: Mapping[str, int], slots: int) -> int:
+    """Of a device: parameters and sessions."""
+    mesh: Any = AbstractMesh(tuple(sizes[axis] for axis in AXES), AXES)
+    given = pod.describe_turn(cfg, mesh, slots)
+    return held_bytes(given.params) + held_bytes(given.state)
+
+
+def _budget(chip: Chip) -> float:
+    return chip.hbm_bytes / chip.devices

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from jax.sharding import Mesh
 
 from interaction import pod
 from interaction.chips import Chip, chip_of
@@ -11,15 +13,19 @@ from interaction.config import ModelConfig
 from interaction.grammar import AUDIO_PER_TURN
 from interaction.parallel.mesh import row_devices
 from interaction.parallel.placement import held_bytes
+from interaction.planning.activations import activations
 from interaction.planning.fit import Programs, compiled
 from interaction.planning.flops import forward_flops, muon_flops, training_flops
 from interaction.planning.roofline import Roofline, roofline
 from interaction.planning.traffic import Sent, traffic
+from interaction.train import average
 
 TOUCHES = 60
 """Reads and writes of a position's width in one layer, forward and backward, in bfloat16:
 norms, convolutions, projections, expert rows, and the same again in between. A round
 estimate; compute bounds it several times over."""
+
+AVERAGE = "average of parameters"
 
 
 def plan_training(
@@ -28,11 +34,7 @@ def plan_training(
     """The report of one mesh; `fits` says whether the rest of it is there."""
     chip, mesh = chip_of(topology), pod.pod_mesh(topology, sizes, slices)
     given = pod.describe_training(config, cfg, mesh)
-    held = {
-        "parameters": held_bytes(given.state.params),
-        "optimiser": held_bytes(given.state.opt),
-        "batch": held_bytes(given.rows),
-    }
+    held = held_in_training(config, given)
     budget = chip.hbm_bytes / chip.devices
     found = {"held_bytes": held, "budget_bytes": budget}
     need: float = sum(held.values())
@@ -43,11 +45,45 @@ def plan_training(
         return {"train": pod.compile_training(config, cfg, mesh, given, how)}
 
     made = compiled(make)
-    if not isinstance(made, tuple):
-        fewer = fewer_rows(config.train.batch, row_devices(mesh), need, made, budget)
-        return found | {"fits": False, "needs_bytes": made, "batch_that_may": fewer}
+    # The average lies beside the step's program, which does not know of it.
+    beside = held.get(AVERAGE, 0)
+    took = beside + (made[1]["train"].needed if isinstance(made, tuple) else made)
+    if not isinstance(made, tuple) or took > budget:
+        fewer = fewer_rows(config.train.batch, row_devices(mesh), need, took, budget)
+        told = {"fits": False, "needs_bytes": took, "refused": True}
+        return found | told | {"batch_that_may": fewer}
     program, memory = made[0]["train"], made[1]["train"]
     sent = traffic(program.as_text() or "", mesh, chip)
+    return found | {
+        "fits": True,
+        "needs_bytes": took,
+        "memory_bytes": memory._asdict(),
+        "activations_bytes": activations(config, cfg, mesh),
+        "sent": [one._asdict() for one in sent],
+    } | counted(config, cfg, chip, mesh, held, sent)  # fmt: skip
+
+
+def held_in_training(config: Any, given: pod.Training) -> dict[str, int]:
+    """Bytes of a chip that lie there all the while, by part."""
+    held = {
+        "parameters": held_bytes(given.state.params),
+        "optimiser": held_bytes(given.state.opt),
+        "batch": held_bytes(given.rows),
+    }
+    if average.decay(config.train):
+        held[AVERAGE] = held_bytes(average.described(given.state.params))
+    return held
+
+
+def counted(
+    config: Any,
+    cfg: ModelConfig,
+    chip: Chip,
+    mesh: Mesh,
+    held: Mapping[str, int],
+    sent: Sequence[Sent],
+) -> dict[str, Any]:
+    """What a report says that takes no compiler, from what one found (`sent`)."""
     flops = step_flops(config, cfg, mesh.shape)
     line = roofline(
         chip,
@@ -55,13 +91,9 @@ def plan_training(
         _touched(config, cfg, held, mesh),
         sent,
     )
-    return found | {
-        "fits": True,
-        "needs_bytes": memory.needed,
-        "memory_bytes": memory._asdict(),
+    return {
         "flops": flops,
-        "sent": [one._asdict() for one in sent],
-        "roofline": line._asdict() | {"limit": line.limit()},
+        "roofline": line._asdict(),
         "projected": projected(config, chip, line, flops["needed"], mesh.size),
     }
 
@@ -105,6 +137,7 @@ def _touched(config: Any, cfg: ModelConfig, held: Mapping[str, int], mesh: Any) 
     # both passes, their gradients once.
     weights = 3 * (held["parameters"] + held["optimiser"])
     weights += 6 * held["parameters"] / 2 * sizes["fsdp"]
+    weights += 2 * held.get(AVERAGE, 0)
     rows = config.train.batch / row_devices(mesh)
     positions = rows * config.data.positions / sizes["tensor"]
     return weights + positions * cfg.layers * cfg.width * 2 * TOUCHES
@@ -113,35 +146,17 @@ def _touched(config: Any, cfg: ModelConfig, held: Mapping[str, int], mesh: Any) 
 def projected(
     config: Any, chip: Chip, line: Roofline, needed: float, devices: int
 ) -> dict[str, Any]:
-    """Without any overlap of compute and links, and with all of it."""
+    """Without any overlap of compute and links, and with all of it: each with the longest
+    of what it takes, and the share of the step that this is."""
     positions = config.train.batch * config.data.positions
-    chips = devices / chip.devices
+    chips, limit = devices / chip.devices, line.limit()
     out = {}
     for name, seconds in (("apart", line.apart_s), ("together", line.together_s)):
         out[name] = {
             "step_s": seconds,
+            "limit": limit,
+            "limit_share": line.terms()[limit] / seconds,
             "positions_per_s_per_chip": positions / seconds / chips,
             "mfu": needed / seconds / chips / chip.flops,
         }
     return out
-
-
-def nearest(kind: str, need: float, chip: Chip) -> str | None:
-    """The smallest usual slice of this kind whose memory is twice what is held (the rest
-    of a step wants room too); None when there is none."""
-    for shape, chips in SLICES[kind]:
-        if chips * chip.hbm_bytes >= 2 * need:
-            return f"{kind}:{shape}"
-    return None
-
-
-_FLAT = (("2x2", 4), ("2x4", 8), ("4x4", 16), ("4x8", 32), ("8x8", 64), ("8x16", 128),
-         ("16x16", 256))  # fmt: skip
-_CUBES = (("2x2x1", 4), ("2x2x2", 8), ("2x2x4", 16), ("2x4x4", 32), ("4x4x4", 64),
-          ("4x4x8", 128), ("4x8x8", 256), ("8x8x8", 512), ("8x8x16", 1024),
-          ("8x16x16", 2048))  # fmt: skip
-SLICES = {"v5e": _FLAT, "v6e": _FLAT, "v5p": _CUBES, "tpu7x": _CUBES}
-"""Slices that the makers offer, with their chips, smallest first."""
-
-
-__all__ = ["Sent", "nearest", "plan_training", "projected", "step_flops"]

@@ -11,11 +11,12 @@ from pathlib import Path
 import jax
 import pytest
 
-from interaction import pod
+from interaction import plan, pod
 from interaction.config import ModelConfig
 from interaction.hlo import operations
-from interaction.parallel.mesh import AXES, mesh_sizes
+from interaction.parallel.mesh import AXES
 from interaction.parallel.placement import held_bytes
+from interaction.planning.serving import plan_serving
 from interaction.planning.training import plan_training
 from interaction.settings import load
 
@@ -29,14 +30,18 @@ def loaded(path, *overrides):
     return config, ModelConfig.from_mapping(config.model.to_dict())
 
 
+def planned(name):
+    """-> (golden plan, what its arguments say, config, cfg, mesh sizes)"""
+    golden = json.loads((GOLDENS / f"{name}.json").read_text())
+    args, overrides = plan.arguments(golden["args"])
+    config, cfg = plan.configured(args, overrides)
+    return golden, args, config, cfg, dict.fromkeys(AXES, 1) | args.mesh
+
+
 @pytest.fixture(scope="module")
 def nano():
     """(golden plan of nano's training step, the same made now, the program's text, cfg)"""
-    golden = json.loads((GOLDENS / "nano-train-v6e-2x4.json").read_text())
-    flags = [a for a in golden["args"] if a.startswith("--config.")]
-    args = dict(a.removeprefix("--").split("=", 1) for a in golden["args"])
-    config, cfg = loaded(ROOT / args["config"], *flags)
-    cfg = dataclasses.replace(cfg, numerics=args["numerics"])
+    golden, args, config, cfg, mesh = planned("nano-train-v6e-2x4")
     texts, compile_ = [], pod.compile_training
 
     def keep(*given):
@@ -46,8 +51,7 @@ def nano():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pod, "compile_training", keep)
-        mesh = dict.fromkeys(AXES, 1) | mesh_sizes(args["mesh"])
-        found = plan_training(config, cfg, args["topology"], 1, mesh)
+        found = plan_training(config, cfg, args.topology, 1, mesh)
     return golden, found, texts[0], cfg
 
 
@@ -55,17 +59,43 @@ def test_the_plan_is_what_it_was(nano):
     """Renewed by `python tests/planning/renew.py`. What the compiler chooses may move a
     little from one version of it to the next."""
     golden, found, _, _ = nano
-    for name in ("held_bytes", "budget_bytes", "flops", "fits"):
+    for name in ("held_bytes", "budget_bytes", "activations_bytes", "flops", "fits"):
         assert found[name] == golden[name], name
     assert found["needs_bytes"] == pytest.approx(golden["needs_bytes"], rel=0.1)
     for axis in ("fsdp", "expert"):
-        now, then = (
-            sum(one["bytes"] for one in plan["sent"] if axis in one["axis"])
-            for plan in (found, golden)
-        )
+        now, then = (received(one["sent"], axis) for one in (found, golden))
         assert now == pytest.approx(then, rel=0.1), axis
-    now, then = found["projected"]["apart"], golden["projected"]["apart"]
-    assert now["step_s"] == pytest.approx(then["step_s"], rel=0.1)
+    for name, now in found["projected"].items():
+        then = golden["projected"][name]
+        assert now["step_s"] == pytest.approx(then["step_s"], rel=0.1)
+        assert now["limit"] == then["limit"]
+
+
+def test_what_is_kept_for_the_backward_pass_is_of_the_temporaries(nano):
+    """Most of nano's, which computes nothing again: gradients and little else beside."""
+    _, found, _, _ = nano
+    kept = sum(found["activations_bytes"].values())
+    assert 0.5 < kept / found["memory_bytes"]["temporaries"] < 1
+
+
+def test_the_plan_of_a_micro_turn_is_what_it_was():
+    golden, args, _, cfg, mesh = planned("nano-serve-v6e-2x4")
+    found = plan_serving(cfg, args.topology, 1, mesh, args.slots)
+    for name in ("held_bytes", "budget_bytes", "flops", "fits"):
+        assert found[name] == golden[name], name
+    assert found["needs_bytes"] == pytest.approx(golden["needs_bytes"], rel=0.1)
+    for program, memory in found["memory_bytes"].items():
+        assert memory["replaced"] >= found["held_bytes"]["cache"], program
+        now, then = (received(one["sent"][program], "expert") for one in (found, golden))
+        assert now == pytest.approx(then, rel=0.1), program
+    now, then = found["projected"], golden["projected"]
+    assert now["micro_turn_s"] == pytest.approx(then["micro_turn_s"], rel=0.1)
+    assert now["limit"] == then["limit"]
+
+
+def received(sent, axis):
+    """Bytes of a chip over this axis."""
+    return sum(one["bytes"] for one in sent if axis in one["axis"])
 
 
 def stacks(text, cfg):

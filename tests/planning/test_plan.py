@@ -12,10 +12,12 @@ from interaction import plan, pod
 from interaction.chips import CHIPS, GIB
 from interaction.config import ModelConfig
 from interaction.errors import InputError
+from interaction.parallel.mesh import AXES, title
 from interaction.parallel.placement import held_bytes
-from interaction.planning import search
+from interaction.planning import search, show
 from interaction.planning.fit import compiled
-from interaction.planning.training import SLICES, fewer_rows, nearest
+from interaction.planning.nearest import SLICES, Asked, least_chips, may_fit
+from interaction.planning.training import fewer_rows, held_in_training
 from interaction.settings import load
 
 TML = "configs/tml_interaction_small.py"
@@ -32,7 +34,8 @@ def test_what_does_not_fit_is_said_in_one_line(monkeypatch, capsys):
     assert run(monkeypatch, *args) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert "does not fit: needs" in line and "of 31.2 GiB a chip" in line
-    assert "nearest that fits: v6e:16x16" in line
+    assert "nearest that may fit, by estimate: v6e:16x16 with --mesh=" in line
+    assert "--config.train.batch=128 --config.train.flow_rows=32768 --config.train.batch_s" in line
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,7 @@ def test_what_does_not_fit_is_said_in_one_line(monkeypatch, capsys):
         (["--mode=train", "--topology=v5p:9"], "v5p:9"),
         (["--mode=train", "--topology=v5p:2x2x1", "--mesh=fsdp=8"], "where there are 4"),
         (["--mode=serve", "--topology=v5p:2x2x1", "--slots=0"], "--slots"),
+        (["--mode=train", "--topology=v5p:2x2x1", "--mesh=fsdp=4", "--search"], "--search"),
     ],
 )
 def test_bad_input_is_named(monkeypatch, args, said):
@@ -128,10 +132,115 @@ def test_moments_are_estimated_as_they_are_kept(muon, dtype):
     assert moments == pytest.approx(kept, rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", list(SLICES))
-def test_the_nearest_slice_has_room_to_spare(kind):
-    chip = CHIPS[kind]
-    shape = nearest(kind, 10 * chip.hbm_bytes, chip)
-    chips = math.prod(int(n) for n in shape.split(":")[1].split("x"))
-    assert chips * chip.hbm_bytes >= 20 * chip.hbm_bytes > chips / 2 * chip.hbm_bytes
-    assert nearest(kind, 1e6 * chip.hbm_bytes, chip) is None
+@pytest.fixture(scope="module")
+def tml():
+    config = load(TML, [])
+    return config, ModelConfig.from_mapping(config.model.to_dict())
+
+
+def test_the_slice_that_may_fit_is_the_smallest_that_the_estimate_lets(tml):
+    """For all rows, and a smaller one for fewer; each with room for what an estimate has
+    been short of."""
+    config, cfg = tml
+    asked = Asked(config, cfg, "train", "v5p:2x2x2", 1, {"fsdp": 8}, 512)
+    asked = asked._replace(sizes=dict.fromkeys(AXES, 1) | {"fsdp": 8})
+    fewer, whole = may_fit(asked)
+    for place, rows in ((fewer, range(2, 512)), (whole, [512])):
+        assert place["rows"] in rows
+        assert math.prod(place["mesh"].values()) == chips(place["topology"])
+        assert 1.2 * asked.estimate(place["mesh"], place["rows"]) <= CHIPS["v5p"].hbm_bytes
+    assert chips(fewer["topology"]) < chips(whole["topology"])
+    half = next(name for name, n in SLICES["v5p"] if 2 * n == chips(whole["topology"]))
+    assert fewer["topology"] == f"v5p:{half}"
+    assert f"--config.train.batch={fewer['rows']} " in fewer["flags"]
+
+
+def test_what_a_compiler_refused_is_not_offered_again(tml):
+    config, cfg = tml
+    asked = Asked(config, cfg, "serve", "v6e:4x8", 1, dict.fromkeys(AXES, 1), 8)
+    (place,) = may_fit(asked)
+    estimate = asked.estimate(place["mesh"], 8)
+    refused = asked._replace(sizes=place["mesh"], need=2 * estimate)
+    (other,) = may_fit(refused)
+    assert chips(other["topology"]) > chips(place["topology"])
+
+
+def test_where_no_slice_may_do_it_is_said_how_much_is_held(tml):
+    config, cfg = tml
+    asked = Asked(config, cfg, "train", "v5e:4x4", 1, dict.fromkeys(AXES, 1), 512)
+    assert may_fit(asked) == []
+    # Parameters and Muon's one moment, both float32, of 276 billion.
+    assert least_chips(asked) == pytest.approx(276e9 * 8 / CHIPS["v5e"].hbm_bytes, rel=0.02)
+
+
+def chips(topology):
+    return math.prod(int(n) for n in topology.split(":")[1].split("x"))
+
+
+def test_the_ranking_is_by_time_of_those_that_fit(tml):
+    """Of `v5p:8x8x8`. The config's own mesh is not the first, but within a tenth: those
+    before it send rows to 16 devices or more, so gather less of the layers, and the
+    estimate takes routing as even, which fewer experts on a device are less."""
+    ranked = search.ranked(*tml, "train", "v5p:8x8x8", 1, 8)
+    assert [c.fits for c in ranked] == sorted((c.fits for c in ranked), reverse=True)
+    fit = [c for c in ranked if c.fits]
+    assert [c.seconds for c in fit] == sorted(c.seconds for c in fit)
+    legal = list(search.legal(tml[1], 512, 1, rows=512))
+    assert len(ranked) == len(legal) and all(c.sizes in legal for c in ranked)
+    own = tml[0].train.mesh.to_dict()
+    at = next(i for i, c in enumerate(fit) if c.sizes == own)
+    assert at < 8 and fit[at].seconds < 1.1 * fit[0].seconds
+    assert all(c.sizes["expert"] > own["expert"] for c in fit[:at])
+    lines = show.ranking(ranked).splitlines()
+    assert len(lines) == 1 + len(ranked)
+    assert lines[1].startswith(title(fit[0].sizes)) and "compute" in lines[1]
+    assert all((" !" in line) != c.fits for line, c in zip(lines[1:], ranked, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("args", "config_s"),
+    [
+        (["--mode=train", "--topology=v5p:8x8x8"], True),
+        (["--mode=train", "--topology=v5p:4x4x8", "--config.train.batch=128"], False),
+        (["--mode=serve", "--topology=v5p:2x2x2"], False),
+    ],
+)
+def test_the_mesh_is_the_configs_where_it_takes_all_devices(args, config_s):
+    args, overrides = plan.arguments([f"--config={TML}", *args])
+    config, cfg = plan.configured(args, overrides)
+    sizes = plan._mesh(config, cfg, args)
+    assert (sizes == config.train.mesh.to_dict()) == config_s
+    if not config_s:
+        best = search.ranked(config, cfg, args.mode, args.topology, 1, args.slots)[0]
+        assert sizes == best.sizes
+
+
+def test_an_average_of_the_parameters_counts():
+    """It is held in float32 beside the step, as the parameters are divided."""
+    config = load(NANO, [])
+    cfg = ModelConfig.from_mapping(config.model.to_dict())
+    mesh = pod.pod_mesh("v5p:2x2x1", {"fsdp": 2, "expert": 2}, 1)
+    given = pod.describe_training(config, cfg, mesh)
+    without = held_in_training(config, given)
+    estimate = search.state_bytes(config.train, cfg, dict(mesh.shape))
+    config.train.ema = 0.999
+    held = held_in_training(config, given)
+    more = sum(held.values()) - sum(without.values())
+    assert more == held["average of parameters"] == held["parameters"]
+    estimate = search.state_bytes(config.train, cfg, dict(mesh.shape)) - estimate
+    assert estimate == pytest.approx(more, rel=1e-4)
+
+
+def test_the_second_state_of_a_rule_for_spikes_counts():
+    config = load("tests/tiny.py", [])
+    cfg = ModelConfig.from_mapping(config.model.to_dict())
+    mesh = pod.pod_mesh("v5p:2x2x1", {"fsdp": 2, "expert": 1}, 1)
+    sizes = dict(mesh.shape)
+    without = search.training_bytes(config, cfg, sizes, 2)
+    config.train.spike = 3.0
+    state = search.state_bytes(config.train, cfg, sizes)
+    assert search.training_bytes(config, cfg, sizes, 2) == without + state
+    traced = pod.trace_training(config, cfg, mesh)
+    given = pod.describe_training(config, cfg, mesh)
+    # Beside what the step is given: the rate of the bias, the clip, and the limit.
+    assert len(jax.tree.leaves(traced.in_avals)) == len(jax.tree.leaves(given)) + 3
