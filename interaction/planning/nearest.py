@@ -74,7 +74,10 @@ def _first(asked: Asked, rows: list[int]) -> tuple[int, str, dict[str, int], int
     chip = CHIPS[kind]
     budget = chip.hbm_bytes / chip.devices
     short = max(SHORT[asked.mode], asked.need / asked.estimate(asked.sizes, asked.rows))
+    least = least_chips(asked)
     for shape, chips in SLICES[kind]:
+        if chips < least:
+            continue
         topology, devices = f"{kind}:{shape}", chips * chip.devices * asked.slices
         for n in rows:
             sizes = list(legal(asked.cfg, devices, asked.slices, n, asked.mode))

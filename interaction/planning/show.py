@@ -33,7 +33,7 @@ def plan(found: Mapping[str, Any]) -> str:
     for name, m in programs.items():
         lines += [f"  {'temporaries of ' + name:28}{_gib(m['temporaries'])}"]
         if found["mode"] == "train":
-            lines += [f"  {'  activations kept, ' + part:28}{_gib(n)}"
+            lines += [f"  {'  activations, ' + part:28}{_gib(n)}"
                       for part, n in found["activations_bytes"].items()]  # fmt: skip
         lines += [f"  {'replaced in place by ' + name:28}{_gib(m['replaced'])}"]
     need, budget = found["needs_bytes"], found["budget_bytes"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from renew import GOLDENS, counted
 
 from interaction import plan
 from interaction.planning import search
 from interaction.planning.nearest import SHORT
+from tests.planning.renew import GOLDENS, counted
 
 PLANS = {path.stem: json.loads(path.read_text()) for path in GOLDENS.glob("*.json")}
 TML_TRAIN = [name for name in PLANS if name.startswith("tml-train")]
@@ -65,7 +65,9 @@ def test_both_projections_name_what_limits_them(name):
     terms = {}
     for line in lines:
         links = {f"links of {axis}": s for axis, s in line["links_s"].items()}
-        for term, s in ({"compute": line["compute_s"], "HBM": line["hbm_s"]} | links).items():
+        for term, s in (
+            {"compute": line["compute_s"], "HBM": line["hbm_s"]} | links
+        ).items():
             terms[term] = terms.get(term, 0) + s
     for entry, whole in zip(entries, seconds, strict=True):
         assert terms[entry["limit"]] == max(terms.values())

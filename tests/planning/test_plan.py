@@ -35,7 +35,10 @@ def test_what_does_not_fit_is_said_in_one_line(monkeypatch, capsys):
     (line,) = capsys.readouterr().out.splitlines()
     assert "does not fit: needs" in line and "of 31.2 GiB a chip" in line
     assert "nearest that may fit, by estimate: v6e:16x16 with --mesh=" in line
-    assert "--config.train.batch=128 --config.train.flow_rows=32768 --config.train.batch_s" in line
+    assert (
+        "--config.train.batch=128 --config.train.flow_rows=32768 --config.train.batch_s"
+        in line
+    )
 
 
 @pytest.mark.parametrize(
