@@ -73,5 +73,5 @@ def _block(config: Any, cfg: ModelConfig, rows: int) -> Block:
         name: jax.ShapeDtypeStruct((rows, *shape), dtype)
         for name, (shape, dtype) in shapes(cfg, sizes, d.turns).items()
     }
-    voice = jax.ShapeDtypeStruct((rows, d.audio_out, PATCH_DIM), jnp.float32)
+    voice: Any = jax.ShapeDtypeStruct((rows, d.audio_out, PATCH_DIM), jnp.float32)
     return to_block(batch, voice)
