@@ -1,8 +1,9 @@
-"""Chat templates: messages to the text that a model was trained to continue.
+"""Chat templates: messages to the tokens that a model was trained to continue.
 
 A template is Jinja, as checkpoints ship it (`chat_template.jinja`, or a string in
 `tokenizer_config.json`), and sees what Hugging Face `transformers` gives it; it runs in
-Jinja's sandbox.
+Jinja's sandbox. The marks that it writes become tokens; those that stand in messages or in
+descriptions of tools are text, like any other.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from interaction.errors import InputError
 from interaction.jsonfile import read_json
+from interaction.modality.text import Text
 
 Message = dict[str, Any]
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
+VEIL = "\ufdd0"  # after what a mark may begin with; it means nothing in texts
 
 
 class _Generation(Extension):
@@ -100,3 +103,26 @@ def render(template: str, messages: Sequence[Message], **values: Any) -> str:
     except Exception as error:  # a template is a program: it may raise anything
         text = " ".join(str(error).split())
         raise InputError(f"the chat template refuses this: {text}; use --raw") from None
+
+
+def encode(
+    text: Text, template: str, messages: Sequence[Message], **values: Any
+) -> list[int]:
+    """`render`, in tokens. Of `values`, those of `special_tokens` may be marks."""
+    starts = text.starts()
+    own = {name: value for name, value in values.items() if name in _SPECIAL}
+    veiled = {name: _veil(value, starts) for name, value in values.items()} | own
+    rendered = render(template, _veil(list(messages), starts), **veiled)
+    return text.marked(rendered, VEIL)
+
+
+def _veil(value: Any, starts: frozenset[str]) -> Any:
+    """The same with no mark in any of its strings, and no beginning of one either: a
+    template may put pieces together."""
+    if isinstance(value, str):
+        return "".join(c + VEIL if c in starts else c for c in value.replace(VEIL, ""))
+    if isinstance(value, Mapping):
+        return {_veil(k, starts): _veil(each, starts) for k, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_veil(each, starts) for each in value]
+    return value

@@ -48,10 +48,11 @@ class Event:
 class Output:
     """One micro-turn's output. It plays in the 200 ms after the input it answers.
 
-    audio: float32 [3200]; text: what the agent wrote, with its spaces; heard: user words
+    audio: float32 [3200]; text: what the agent said, with its spaces; heard: user words
     that ended; cleared: drop what is queued for playback before playing this;
     frame, given: what was emitted and what the turn brought, for records; turn_s: stream
-    time of the end of its input.
+    time of the end of its input; directive: what was written to the background model and
+    to nobody else: words of a frame that delegates and does not speak.
     """
 
     audio: np.ndarray
@@ -63,6 +64,7 @@ class Output:
     frame: device.Frame
     given: TurnInput
     turn_s: float
+    directive: str = ""
 
 
 class Words(NamedTuple):
@@ -151,9 +153,13 @@ class Conversation:
         n = int(frame.n)
         kinds, tokens = frame.kind[:n], frame.token[:n]
         text = self._text.decode(tokens[kinds == Kind.TEXT].tolist())
+        directive = ""
+        if (kinds == Kind.DELEGATE).any() and not (kinds == Kind.SPEAK).any():
+            directive, text = text.strip(), ""
         for kind in (Kind.CLEAR, Kind.BREAK, Kind.DELEGATE, Kind.SPEAK):
             if (kinds == kind).any():
-                events.append(Event(plays, "control", kind.name, ""))
+                to = directive if kind == Kind.DELEGATE else ""
+                events.append(Event(plays, "control", kind.name, to))
         if text.strip():
             events.append(Event(plays, "agent", "text", text.strip()))
         self.turn += 1
@@ -167,6 +173,7 @@ class Conversation:
             frame,
             given,
             plays,
+            directive,
         )
 
     def _words(self, heard: device.Heard) -> list[Event]:

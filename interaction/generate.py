@@ -5,9 +5,10 @@
     python -m interaction.generate --checkpoint=DIR --ids=ids.npy --logits=out.npy
 
 The prompt goes through the checkpoint's chat template, if it has one (--raw leaves it
-out), and the answer streams to the terminal. --audio and --image add sound (any audio
-file) and pictures at their placeholders; as .npy they are dMel bins [n, mels] and patches
-[n, frames, side, side, 3] as they are. On several devices the weights are divided.
+out, and takes the prompt's own marks), and the answer streams to the terminal. --audio and
+--image add sound (any audio file) and pictures at their placeholders; as .npy they are dMel
+bins [n, mels] and patches [n, frames, side, side, 3] as they are. On several devices the
+weights are divided.
 """
 
 from __future__ import annotations
@@ -139,7 +140,6 @@ def _encode(
         )
     places = (package.path, package.path / SOURCE)
     template = None if args.raw else chat.find_template(*places)
-    text = args.prompt
     if template is not None:
         content = [{"type": what} for what, given in rows.items() if given is not None]
         content.append({"type": "text", "text": args.prompt})
@@ -147,10 +147,11 @@ def _encode(
         if args.system:
             messages.insert(0, {"role": "system", "content": args.system})
         values = chat.special_tokens(*places) | args.template_values
-        text = chat.render(template, messages, **values)
-    elif args.system:
-        text = f"{args.system}\n{text}"
-    ids = package.text.encode(text)
+        ids = chat.encode(package.text, template, messages, **values)
+    else:
+        text = f"{args.system}\n{args.prompt}" if args.system else args.prompt
+        # Whoever leaves the template out may write one's marks.
+        ids = package.text.marked(text, chat.VEIL)
     for what, axis in (("audio", -2), ("image", -5)):
         n = 0 if rows[what] is None else rows[what].shape[axis]
         ids = _repeat(ids, getattr(source.placeholders, what), n)

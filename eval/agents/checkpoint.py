@@ -51,10 +51,9 @@ class _Talks:
             text=[*read, *[None] * (self._session.slots - len(heard))],
         )
         return [
-            Said(o.audio, o.text if _spoken(o) else "", self._calls(slot, o), o.cleared,
-                 o.compute_ms)
+            Said(o.audio, o.text, self._calls(slot, o), o.cleared, o.compute_ms)
             for slot, o in enumerate(out[: len(heard)])
-        ]  # fmt: skip
+        ]
 
     def _reads(self, slot: int, heard: Heard) -> list[Words] | None:
         words = [Words(heard.text)] if heard.text else []
@@ -67,19 +66,12 @@ class _Talks:
         kinds = {event.kind for event in out.events}
         if Kind.DELEGATE.name not in kinds or not self._delegates[slot]:
             return ()
-        directive = "" if _spoken(out) else out.text.strip()
-        if directive == CANCEL:
+        if out.directive == CANCEL:
             self._called_off[slot] = out.turn_s
-        return ((DELEGATE, {"directive": directive}),)
+        return ((DELEGATE, {"directive": out.directive}),)
 
     def close(self) -> None:
         pass
-
-
-def _spoken(out: Output) -> bool:
-    """Words of a frame without sound are for the background, where it delegates."""
-    kinds = {event.kind for event in out.events}
-    return Kind.SPEAK.name in kinds or Kind.DELEGATE.name not in kinds
 
 
 def open(arguments: Mapping[str, str]) -> Checkpoint:

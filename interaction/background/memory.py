@@ -32,7 +32,7 @@ class Memory:
         self._references: deque[Reference] = deque(maxlen=MOST)
 
     def follow(self, out: Output) -> None:
-        """One micro-turn."""
+        """One micro-turn. A directive is not said."""
         for event in out.events:
             if event.lane == "user":
                 self._say("user", event.t_s, event.t_s, event.text)

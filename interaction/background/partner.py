@@ -1,9 +1,10 @@
 """The background half of one conversation: follows it, takes its delegations, and has the
 results read to the interaction model.
 
-The interaction model reads words of its background at micro-turn boundaries, some tokens a
-turn, so that they never break the tick; what is longer is cut. What tools wrote comes by
-that channel and no other: it opens no task, and instructs nobody.
+The interaction model reads words of its background at micro-turn boundaries, a few a turn,
+so that they never break the tick, and a task that is cancelled falls silent; what is longer
+is cut. What tools wrote comes by that channel and no other: it opens no task, and instructs
+nobody.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from interaction.background.protocol import (
     Told,
     Update,
 )
+from interaction.background.reading import Reading
 from interaction.background.toolbox import Confirm, Tool, Toolbox, refuse
 from interaction.conversation import Output
-from interaction.grammar import Kind
+from interaction.grammar import MAX_TEXT_IN, Kind
 
 CANCEL = "cancel"  # a directive that ends all tasks in place of opening one
 LONGEST = 400  # characters that are read of one update
@@ -43,7 +45,8 @@ def words(update: Update) -> str:
 
 class Partner:
     """Lives in one event loop. read: words for the interaction model, False when too many
-    wait; show: every update, for the client; owned: tools that end with it."""
+    wait: they are offered again with the next turn; show: every update, for the client;
+    owned: tools that end with it."""
 
     def __init__(
         self,
@@ -57,7 +60,7 @@ class Partner:
     ) -> None:
         self.memory = Memory()
         self.desk = Desk(backend, tools, self._told, confirm, limits)
-        self.read = read
+        self.reading = Reading(read)
         self._tools, self._show, self._owned = tools, show, owned
         self._numbers = itertools.count(1)
         self._now_s = 0.0
@@ -66,18 +69,21 @@ class Partner:
         """One micro-turn. -> the task that it opened."""
         self._now_s = out.turn_s
         self.memory.follow(out)
-        kinds = {event.kind for event in out.events}
-        if Kind.DELEGATE.name not in kinds:
-            return None
-        # Words of a frame that is not spoken are for the background model.
-        directive = "" if Kind.SPEAK.name in kinds else out.text.strip()
-        if directive == CANCEL:
+        task = None
+        if out.directive == CANCEL:
             self.cancel()
-            return None
+        elif Kind.DELEGATE.name in {event.kind for event in out.events}:
+            task = self._open(out)
+        # Where a turn was read full, some of what it was given may wait still.
+        if len(out.given.text) < MAX_TEXT_IN:
+            self.reading.turn()
+        return task
+
+    def _open(self, out: Output) -> str:
         task = f"task_{next(self._numbers)}"
-        self.memory.note("delegated", out.turn_s, directive)
-        given = self.memory.context(task, out.turn_s, directive, self._tools.specs)
-        self.desk.open(given)
+        self.memory.note("delegated", out.turn_s, out.directive)
+        specs = self._tools.specs
+        self.desk.open(self.memory.context(task, out.turn_s, out.directive, specs))
         return task
 
     def typed(self, text: str) -> None:
@@ -85,7 +91,10 @@ class Partner:
         self.memory.note("typed", self._now_s, text)
 
     def cancel(self, task: str | None = None) -> tuple[str, ...]:
+        """A task, or all. What has not been read of it will not be, if it has ended too.
+        -> those that were open."""
         found = self.desk.cancel(task)
+        self.reading.drop(lambda whose: whose == task or (task is None and whose != TIMER))
         for name in found:
             self.memory.note("cancelled", self._now_s, name)
         return found
@@ -95,13 +104,16 @@ class Partner:
         self._told(Told(TIMER, Commentary(f"{TIMER} {label}")))
 
     async def close(self) -> None:
+        self.reading.drop(lambda whose: True)
         await self.desk.close()
         for tool in self._owned:
             await tool.close()
 
     def _told(self, told: Told) -> None:
         if text := words(told.update):
-            self.read(text)
             kind = "failed" if isinstance(told.update, Failed) else "result"
-            self.memory.note(kind, self._now_s, text)
+            self.reading.put(told.task, text, lambda read: self._note(kind, read))
         self._show(told)
+
+    def _note(self, kind: str, text: str) -> None:
+        self.memory.note(kind, self._now_s, text)

@@ -56,13 +56,16 @@ class Call:
         return True
 
     def succeed(self, before: Call) -> None:
-        """Go on for a call whose connection broke: its background comes along."""
+        """Go on for a call whose connection broke: its background comes along, and what
+        that said meanwhile."""
         self.thoughts, self.instructions = before.thoughts, before.instructions
         before.questions.asks, self.questions = self.questions.asks, before.questions
         self.questions.again()
         if before.partner:
             self.partner = before.partner
-            self.partner.read = lambda text: self.read(text, Kind.BACKGROUND)
+            self.partner.reading.read = lambda text: self.read(text, Kind.BACKGROUND)
+        with before._lock, self._lock:
+            self._words, before._words = [*before._words, *self._words], []
 
     async def part(self) -> None:
         """Nobody will come back: what the background still does ends."""

@@ -2,8 +2,10 @@
 
 `/v1/live/sessions`, JSON. Sound is PCM at 16 or 24 kHz, or G.711; what the agent hears and
 says comes as transcript deltas of stream time. When the model delegates, the client is told
-(`session.delegation.created`); what it appends as thinking or commentary is read by the
-model as words of its background. Instructions are read when the session starts.
+(`session.delegation.created`, with what the model wrote to it as `directive`), and so it is
+when the model calls that off (`session.delegation.cancelled`, an event of ours). What the
+client appends as thinking or commentary is read by the model as words of its background.
+Instructions are read when the session starts.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import msgspec
 import numpy as np
 from starlette.websockets import WebSocket
 
+from interaction.background.partner import CANCEL
 from interaction.errors import InputError
 from interaction.grammar import Kind
 from interaction.serve import events
@@ -165,10 +168,12 @@ class Live(Wire):
             if what.lane == "user":
                 heard = {"delta": f" {what.text}"} | span
                 await self._tell("session.input_transcript.delta", heard)
+            elif what.kind == Kind.DELEGATE.name and out.directive == CANCEL:
+                await self._tell("session.delegation.cancelled", {"offset_ms": end})
             elif what.kind == Kind.DELEGATE.name:
                 target = "client" if self.task is None else "responses"
                 asked = {"id": self.task or events.new_id("dlg"), "target": target}
-                asked["type"] = "delegation"
+                asked |= {"type": "delegation", "directive": out.directive}
                 created = {"delegation": asked, "offset_ms": end}
                 await self._tell("session.delegation.created", created)
         if out.text:

@@ -11,7 +11,8 @@ it has heard, read and said it cannot unlearn: delete and truncate change what i
 the conversation. `response.create` opens a response for what the model says next, and
 closes it empty when the model says nothing for `PATIENCE` turns; `response.cancel` keeps
 the rest of what the model is saying from the client. When the model delegates, the function
-`delegate` is called, if the client has declared it, with the user's words as `heard`.
+`delegate` is called, if the client has declared it, with the user's words as `heard`, and
+with what the model wrote to it, or nothing, as `directive`: `cancel` calls off the others.
 """
 
 from __future__ import annotations
@@ -216,9 +217,9 @@ class Realtime(Wire):
             told += self._finish("completed", rest)
             rest = NOTHING
         if Kind.DELEGATE.name in kinds and self._settings.delegate:
-            heard = json.dumps({"heard": self._speech.text})
+            given = {"heard": self._speech.text, "directive": out.directive}
             self._reply = self._reply or self._new()
-            told += self._reply.call(e.DELEGATE, heard)
+            told += self._reply.call(e.DELEGATE, json.dumps(given))
         if not goes_on or self._hushed:
             told += self._finish("completed", rest)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from interaction.background.protocol import Final, ToolFinished, ToolSpec, ToolS
 from interaction.background.toolbox import Result, Toolbox
 from interaction.background.tools.timer import Timer
 from interaction.background.toolset import open_tools
+from interaction.blocks import TurnInput
 from interaction.conversation import Event, Output
 
 EVIL = (
@@ -51,7 +53,12 @@ class Wipe:
 
 def delegates(t_s: float) -> Output:
     events = (Event(t_s, "control", "DELEGATE", ""),)
-    return Output(np.zeros(3200, np.float32), "", (), events, 0.0, False, None, None, t_s)
+    given = TurnInput(np.zeros((4, 80), np.uint8))
+    return Output(np.zeros(3200, np.float32), "", (), events, 0.0, False, None, given, t_s)
+
+
+def quiet(t_s: float) -> Output:
+    return dataclasses.replace(delegates(t_s), events=())
 
 
 @pytest.fixture
@@ -92,6 +99,8 @@ def lived(place, tool: str):
                 while not any(isinstance(told.update, Final) for told in shown):
                     await asyncio.sleep(0.02)
             await asyncio.sleep(0.2)  # a timer speaks up
+            for k in range(2, 200):
+                mine.follow(quiet(0.2 * k))
             await mine.close()
             return mine
 

@@ -46,21 +46,24 @@ class Inbox:
         self.tasks.put(None)  # whoever asked is gone
 
 
-def prompt(package: Package, asked: dict[str, Any]) -> str:
-    """Raises InputError where the chat template refuses the messages."""
+def prompt(package: Package, asked: dict[str, Any]) -> list[int]:
+    """Tokens; no mark but the chat template's. Raises InputError where that refuses the
+    messages."""
+    assert package.text is not None
     places = (package.path, package.path / SOURCE)
     template = chat.find_template(*places)
     if template is None:
-        return "\n\n".join(str(m.get("content") or "") for m in asked["messages"]) + "\n\n"
+        told = "\n\n".join(str(m.get("content") or "") for m in asked["messages"])
+        return package.text.encode(told + "\n\n")
     values = chat.special_tokens(*places) | {"tools": asked.get("tools")}
-    return chat.render(template, asked["messages"], **values)
+    return chat.encode(package.text, template, asked["messages"], **values)
 
 
 def reply(package: Package, asked: dict[str, Any], inbox: Inbox) -> Iterator[dict]:
     """Deltas, then how it ended. Nothing more of a task that is cancelled."""
     assert package.text is not None
     stop, marked = source_of(package.path).stop, Marked(package.text)
-    ids = np.array(package.text.encode(prompt(package, asked)))
+    ids = np.array(prompt(package, asked))
     given, n = decode.make_prompt(package.cfg, ids), asked["max_tokens"]
     finish = "length"
     for chosen in decode.continuation(package.params, package.cfg, given, n):

@@ -245,7 +245,7 @@ def test_a_function_is_called_and_its_output_read(restless, talk, run):
             assert not it.of("response.function_call_arguments.done")
             call = await it.until("response.function_call_arguments.done")
             assert call["name"] == "delegate"
-            assert list(json.loads(call["arguments"])) == ["heard"]
+            assert list(json.loads(call["arguments"])) == ["heard", "directive"]
             holds = lambda e: e["response"]["id"] == call["response_id"]  # noqa: E731
             done = await it.until("response.done", like=holds)
             calls = [i for i in done["response"]["output"] if i["type"] == "function_call"]
