@@ -276,7 +276,10 @@ def _converse(options, session, blocks, typed, thinker, recording, compiles) -> 
         if thinker is not None:
             from interaction.background.aside import Aside
 
-            aside = stack.enter_context(Aside(thinker, options.tools, options.folder))
+            at = [path.resolve().as_uri() if path else "" for path in
+                    (options.mix, options.video)]  # fmt: skip
+            aside = Aside(thinker, options.tools, options.folder, *at)
+            stack.enter_context(aside)
         view = stack.enter_context(open_view(session.turn_ms))
         for k, user in enumerate(source):
             words = []

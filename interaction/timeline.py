@@ -2,8 +2,8 @@
 
 Long sessions are split into rows. Each row holds, from top to bottom: the user's
 waveform with the heard words above it, the agent's waveform with its words above it
-and the control tokens below it, and the compute of every micro-turn against the
-line of real time.
+and the control tokens below it, what the background did, and the compute of every
+micro-turn against the line of real time.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ CONTROL = {
 
 # One row's vertical layout, in row units from the bottom.
 _BARS = (0.0, 0.9)  # the second is where real time (100% of a turn) lies
-_MARKS = 1.45
-_AGENT, _USER = 2.35, 4.7  # centres of the waveforms
+_BACK = 1.3  # the lowest of the background's lines
+_MARKS = 2.95
+_AGENT, _USER = 3.85, 6.2  # centres of the waveforms
 _HALF = 0.6  # half height of a waveform at full scale
-_TOP = 6.5
-_WORD_LEVELS, _WORD_STEP = 3, 0.34
-_WIDTH_IN, _ROW_IN, _HEAD_IN, _FOOT_IN, _DPI = 16.0, 2.7, 0.5, 0.2, 100
+_TOP = 8.0
+_WORD_LEVELS, _BACK_LEVELS, _WORD_STEP = 3, 4, 0.34
+_LONGEST = 60  # characters of a background's line
+_WIDTH_IN, _ROW_IN, _HEAD_IN, _FOOT_IN, _DPI = 16.0, 3.25, 0.5, 0.2, 100
 _LEFT, _RIGHT = 0.06, 0.99
 _CHARACTER_IN = 0.08  # width of a letter at _FONT points
 _FONT = 8.0
@@ -105,7 +107,9 @@ def draw(
         said = [e for e in shown if e.lane == "agent"]
         _words(axes, heard, span_s, _USER, USER, at_end=True)
         _words(axes, said, span_s, _AGENT, AGENT, at_end=False)
-        _marks(axes, shown)
+        _marks(axes, [e for e in shown if e.lane == "control"])
+        background = [e for e in shown if e.lane == "background"]
+        _background(axes, background, start_s, span_s)
     _legend(figure, title, height_in)
     return figure
 
@@ -119,9 +123,11 @@ def _frame(axes: Axes, start_s: float, span_s: float, turn_ms: int, last: bool) 
     axes.set_xlim(start_s, start_s + span_s)
     axes.set_ylim(-0.05, _TOP)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.set_yticks([_BARS[0], _BARS[1], _MARKS, _AGENT, _USER])
-    axes.set_yticklabels(["0 ms", f"{turn_ms} ms", "control", "agent", "user"])
-    colours = [INK, "#c22f2f", INK, AGENT, USER]
+    back = _BACK + _WORD_STEP * (_BACK_LEVELS - 1) / 2
+    axes.set_yticks([_BARS[0], _BARS[1], back, _MARKS, _AGENT, _USER])
+    names = ["0 ms", f"{turn_ms} ms", "background", "control", "agent", "user"]
+    axes.set_yticklabels(names)
+    colours = [INK, "#c22f2f", BACKGROUND, INK, AGENT, USER]
     for label, colour in zip(axes.get_yticklabels(), colours, strict=True):
         label.set_color(colour)
     axes.tick_params(axis="both", labelsize=8, length=0)
@@ -200,24 +206,42 @@ def _words(axes, events, span_s: float, centre: float, colour: str, at_end: bool
 
 def _marks(axes: Axes, events: Sequence[Event]) -> None:
     for event in events:
-        if event.lane == "control":
-            marker, colour = CONTROL.get(event.kind.upper(), ("o", INK))
-            axes.plot(event.t_s, _MARKS, marker, color=colour, markersize=6)
-            if event.kind.upper() == "CLEAR":
-                axes.vlines(event.t_s, _MARKS, _TOP, colour, linewidth=0.8, alpha=0.6)
-        elif event.lane == "background":
-            axes.plot(event.t_s, _MARKS, "s", color=BACKGROUND, markersize=4)
-            text = event.text.strip().replace("$", r"\$")
-            axes.annotate(
-                text[:60],
-                (event.t_s, _MARKS),
-                xytext=(5, -3),
-                textcoords="offset points",
-                fontsize=_FONT,
-                style="italic",
-                color=BACKGROUND,
-                clip_on=True,
-            )
+        marker, colour = CONTROL.get(event.kind.upper(), ("o", INK))
+        axes.plot(event.t_s, _MARKS, marker, color=colour, markersize=6)
+        if event.kind.upper() == "CLEAR":
+            axes.vlines(event.t_s, _MARKS, _TOP, colour, linewidth=0.8, alpha=0.6)
+
+
+def _background(axes: Axes, events: Sequence[Event], start_s: float, span_s: float) -> None:
+    """A line of text each, on the highest level that is free; where none is, and at the
+    end of the row, it is cut, or is a mark alone."""
+    per_character = _CHARACTER_IN * span_s / (_WIDTH_IN * (_RIGHT - _LEFT))
+    ordered = sorted(events, key=lambda e: e.t_s)
+    ends = [-math.inf] * _BACK_LEVELS
+    for event in ordered:
+        free = [i for i, end in enumerate(ends) if end <= event.t_s]
+        level = free[0] if free else None
+        down = _BACK_LEVELS - 0.4 if level is None else level
+        at = _BACK + _WORD_STEP * (_BACK_LEVELS - 1 - down)
+        axes.plot(event.t_s, at, "s", color=BACKGROUND, markersize=4)
+        room = int((start_s + span_s - event.t_s) / per_character) - 2
+        text = " ".join(event.text.split())
+        if len(text) > (longest := min(room, _LONGEST)):
+            text = text[: longest - 1] + "…" if longest > 1 else ""
+        if level is None or not text:
+            continue
+        ends[level] = event.t_s + per_character * (len(text) + 2)
+        axes.annotate(
+            text.replace("$", r"\$"),
+            (event.t_s, at),
+            xytext=(5, 0),
+            textcoords="offset points",
+            fontsize=_FONT,
+            style="italic",
+            color=BACKGROUND,
+            va="center_baseline",
+            clip_on=True,
+        )
 
 
 def _legend(figure: Figure, title: str, height_in: float) -> None:
@@ -225,6 +249,9 @@ def _legend(figure: Figure, title: str, height_in: float) -> None:
         Line2D([], [], marker=m, color=c, linestyle="none", label=name)
         for name, (m, c) in CONTROL.items()
     ]
+    square = Line2D([], [], marker="s", color=BACKGROUND, linestyle="none", markersize=4)
+    square.set_label("background")
+    handles.append(square)
     handles.append(Line2D([], [], color="#8a8f98", lw=6, label="compute per turn"))
     top = 1 - 0.12 / height_in
     figure.legend(

@@ -39,7 +39,7 @@ def pixels(tmp_path, *arguments, **options) -> np.ndarray:
 def test_size_follows_length(tmp_path, seconds, rows):
     image = pixels(tmp_path, *session(seconds), title="nano")
     assert image.shape[1] == 1600
-    assert image.shape[0] == rows * 270 + 70
+    assert image.shape[0] == rows * 325 + 70
 
 
 def test_ten_minutes_are_thirty_rows():
@@ -90,3 +90,22 @@ def test_close_words_do_not_overlap(tmp_path):
         assert not any(box.overlaps(other) for other in boxes[:i])
         # Moved up, not along: a heard word's text ends where the word ended.
         assert abs(box.x1 - 1600 * (0.06 + 0.93 * (0.3 + 0.01 * i))) < 4
+
+
+def test_what_the_background_did_has_a_row_of_its_own():
+    """Between control and compute; no line of it runs into another, or out of the row."""
+    silence = np.zeros(160_000, np.float32)
+    times = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 3.0, 3.1, 9.4, 9.95]
+    events = [Event(t, "background", "final", f"task_{t}: " + "long " * 20) for t in times]
+    figure = timeline.draw(silence, silence, [*events, Event(0.4, "control", "SPEAK")], [])
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert 5 <= len(boxes) < len(times)
+    for i, box in enumerate(boxes):
+        assert box.x1 <= axes.bbox.x1 + 1
+        assert not [other for other in boxes[:i] if box.overlaps(other)]
+    low, high = (axes.transData.transform((0, y))[1] for y in (0.95, timeline._MARKS - 0.2))
+    assert all(low < box.y0 and box.y1 < high for box in boxes)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "background" in labels

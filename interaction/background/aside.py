@@ -22,10 +22,19 @@ from interaction.grammar import Kind
 
 class Aside:
     """Context: the mind and its tools live in a thread. Tools that need the user's word
-    are refused: there is nobody to ask. Raises InputError where they cannot begin."""
+    ask in words. audio_at, frames_at: addresses of the sound that is recorded and of what
+    is shown, if any. Raises InputError where they cannot begin."""
 
-    def __init__(self, mind: Backend, servers: Path | None, folder: Path | None) -> None:
+    def __init__(
+        self,
+        mind: Backend,
+        servers: Path | None,
+        folder: Path | None,
+        audio_at: str = "",
+        frames_at: str = "",
+    ) -> None:
         self._mind, self._servers, self._folder = mind, servers, folder
+        self._audio_at, self._frames_at = audio_at, frames_at
         self._words: list[Words] = []
         self._events: list[Event] = []
         self._now_s = 0.0
@@ -82,6 +91,8 @@ class Aside:
                     self._mind, Toolbox([*tools, timer]), self._read, self._show,
                     owned=(timer,),
                 )  # fmt: skip
+                self._partner.memory.audio_at = self._audio_at
+                self._partner.memory.frames_at = self._frames_at
                 stack.push_async_callback(self._partner.close)
                 begun.set_result(None)
                 await self._over.wait()

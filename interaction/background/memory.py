@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Literal
 
+import msgspec
+
 from interaction.background.protocol import (
     Context,
     Happened,
@@ -29,7 +31,9 @@ class Memory:
         self.instructions = ""
         self._said: deque[Said] = deque(maxlen=MOST)
         self._happened: deque[Happened] = deque(maxlen=MOST)
-        self._references: deque[Reference] = deque(maxlen=MOST)
+        self._references: dict[tuple[str, str], Reference] = {}
+        self.audio_at = ""  # the address of the sound that is being recorded
+        self.frames_at = ""  # and of what is shown
 
     def follow(self, out: Output) -> None:
         """One micro-turn. A directive is not said."""
@@ -40,12 +44,23 @@ class Memory:
                 self.note("interrupted", event.t_s)
         if words := out.text.strip():
             self._say("agent", out.turn_s, round(out.turn_s + TURN_S, 3), words)
+        began = round(out.turn_s - TURN_S, 3)
+        if self.audio_at:
+            self.keep(Reference("audio", began, out.turn_s, self.audio_at))
+        if self.frames_at and out.given.patches is not None:
+            self.keep(Reference("frame", began, out.turn_s, self.frames_at))
 
     def note(self, kind: str, t_s: float, text: str = "") -> None:
         self._happened.append(Happened(kind, t_s, text))  # type: ignore[arg-type]
 
     def keep(self, reference: Reference) -> None:
-        self._references.append(reference)
+        """One of an address: it goes on from its first time to its last."""
+        name = reference.kind, reference.uri
+        if first := self._references.get(name):
+            reference = msgspec.structs.replace(first, end_s=reference.end_s)
+        self._references[name] = reference
+        if len(self._references) > MOST:
+            del self._references[next(iter(self._references))]
 
     def context(
         self, task: str, asked_s: float, directive: str, tools: tuple[ToolSpec, ...]
@@ -57,7 +72,7 @@ class Memory:
             self.instructions,
             tuple(self._said),
             tuple(self._happened),
-            tuple(self._references),
+            tuple(self._references.values()),
             tools,
         )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 
+from interaction.background.asking import Asking
 from interaction.background.backends import Backend
 from interaction.background.desk import CANCELLED, Desk, Limits
 from interaction.background.memory import Memory
@@ -23,7 +24,7 @@ from interaction.background.protocol import (
     Update,
 )
 from interaction.background.reading import Reading
-from interaction.background.toolbox import Confirm, Tool, Toolbox, refuse
+from interaction.background.toolbox import Confirm, Tool, Toolbox
 from interaction.conversation import Output
 from interaction.grammar import MAX_TEXT_IN, Kind
 
@@ -46,7 +47,7 @@ def words(update: Update) -> str:
 class Partner:
     """Lives in one event loop. read: words for the interaction model, False when too many
     wait: they are offered again with the next turn; show: every update, for the client;
-    owned: tools that end with it."""
+    confirm: None where the user is asked in words; owned: tools that end with it."""
 
     def __init__(
         self,
@@ -54,13 +55,14 @@ class Partner:
         tools: Toolbox,
         read: Callable[[str], bool],
         show: Callable[[Told], None],
-        confirm: Confirm = refuse,
+        confirm: Confirm | None = None,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
         owned: Sequence[Tool] = (),
     ) -> None:
         self.memory = Memory()
-        self.desk = Desk(backend, tools, self._told, confirm, limits)
         self.reading = Reading(read)
+        self.asking = Asking(self.reading)
+        self.desk = Desk(backend, tools, self._told, confirm or self.asking.ask, limits)
         self._tools, self._show, self._owned = tools, show, owned
         self._numbers = itertools.count(1)
         self._now_s = 0.0
@@ -69,6 +71,7 @@ class Partner:
         """One micro-turn. -> the task that it opened."""
         self._now_s = out.turn_s
         self.memory.follow(out)
+        self.asking.follow(out)
         task = None
         if out.directive == CANCEL:
             self.cancel()
@@ -89,6 +92,7 @@ class Partner:
     def typed(self, text: str) -> None:
         """By the user."""
         self.memory.note("typed", self._now_s, text)
+        self.asking.typed(text, self._now_s)
 
     def cancel(self, task: str | None = None) -> tuple[str, ...]:
         """A task, or all. What has not been read of it will not be, if it has ended too.

@@ -2,7 +2,32 @@
 
 DELEGATE opens a task. It is given a `Context`: the whole conversation so far, and not a
 question alone. It streams `Update`s back, as they are found, and ends with `Final` or
-`Failed`. `python -m interaction.background.protocol` prints the JSON schema.
+`Failed`. Before a tool acts on the world, the user is asked (`Ask`) and answers (`Answer`),
+by a click or in words; DELEGATE with the directive `cancel` ends all tasks (`Cancel`).
+`python -m interaction.background.protocol` prints the JSON schema. To a task:
+
+    {"version": "interaction.background/1", "task": "task_1", "asked_s": 4.2,
+     "directive": "", "instructions": "be kind",
+     "said": [{"who": "user", "start_s": 1.0, "end_s": 3.8, "text": "and in Rome?"}],
+     "happened": [{"kind": "interrupted", "t_s": 0.8, "text": ""}],
+     "references": [{"kind": "audio", "start_s": 0.0, "end_s": 4.2, "uri": "file:///a.wav"}],
+     "tools": [{"name": "weather", "description": "of a city", "confirm": false,
+                "parameters": {"type": "object"}}]}
+    {"type": "cancel", "task": "task_1"}
+    {"type": "answer", "number": 0, "yes": true}
+
+From it, in this order mostly, each in its envelope, of which the first is written out:
+
+    {"version": "interaction.background/1", "task": "task_1",
+     "update": {"type": "thinking", "text": "a city in Italy"}}
+    {"type": "commentary", "text": "let me look"}
+    {"type": "tool_started", "call": "c1", "name": "weather", "arguments": {"city": "Rome"}}
+    {"type": "tool_finished", "call": "c1", "name": "weather", "ok": true, "text": "sunny"}
+    {"type": "artifact", "kind": "text/plain", "content": "a map", "title": "Rome"}
+    {"type": "ask", "number": 0, "tool": "buy", "about": "buys things",
+     "arguments": "what=\\"bread\\"", "seconds": 30.0}
+    {"type": "final", "text": "it is sunny"}
+    {"type": "failed", "why": "the connection was lost"}
 
 Times are stream time in seconds: when something ended for the user.
 """
@@ -126,9 +151,34 @@ class Told(msgspec.Struct, frozen=True):
     version: Literal["interaction.background/1"] = VERSION
 
 
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """Ends a task, or all: what it holds is let go, and what has not been read of it is
+    not. It fails, and nobody is told in words."""
+
+    task: str | None = None
+
+
+class Ask(msgspec.Struct, frozen=True, tag="ask"):
+    """Whether a tool may act. about: what it does; arguments: with what, for people. No
+    answer is a no, after `seconds`. It has no envelope: it is the conversation's."""
+
+    number: int
+    tool: str
+    about: str
+    arguments: str
+    seconds: float
+
+
+class Answer(msgspec.Struct, frozen=True, tag="answer"):
+    """Of the user's, to `Ask`."""
+
+    number: int
+    yes: bool
+
+
 def schema() -> dict[str, Any]:
     """JSON schema of both directions."""
-    both, parts = msgspec.json.schema_components([Context, Told])
+    both, parts = msgspec.json.schema_components([Context, Told, Cancel, Ask, Answer])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": VERSION,

@@ -16,6 +16,7 @@ from interaction.background.tools.timer import Timer
 from interaction.grammar import Kind
 from interaction.serve import messages as m
 from interaction.serve.call import Call
+from interaction.serve.line import Numbered
 
 MOST = 100  # updates that wait for the next turn; the newest
 
@@ -44,7 +45,8 @@ class Backstage:
             Toolbox([*self._tools, timer]),
             lambda text: call.read(text, Kind.BACKGROUND),
             show,
-            call.questions.ask,
+            # Protocols whose turns have no numbers have no way to click either.
+            call.questions.ask if isinstance(call.line, Numbered) else None,
             limits=self._limits,
             owned=(timer,),
         )

@@ -187,6 +187,8 @@ class Wire(ABC):
         """What the background makes of a turn, and has to show."""
         if call.partner and not self.delegates():
             call.partner.memory.instructions = call.instructions
+            at = f"/v1/recordings/{self._recording}" if self._recording else ""
+            call.partner.memory.audio_at = at
             self.task = call.partner.follow(turn.out)
             self.thoughts = call.thoughts[:]
             call.thoughts.clear()

@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 
 from interaction import step
+from interaction.background.partner import Partner
+from interaction.background.toolbox import Toolbox
 from interaction.blocks import TurnInput
 from interaction.conversation import Conversation
 from interaction.grammar import Kind
 from interaction.modality.text import Text
 from interaction.package import ASSETS
+from interaction.serve.call import Call
 from interaction.serve.codec import Encoder, Format
 from interaction.serve.limits import Limits
+from interaction.serve.line import Stream
 from interaction.serve.live import Live
 from interaction.serve.room import Turn
 
@@ -65,6 +69,22 @@ class Told(Live):
 
     async def send(self, data) -> None:
         self.sent.append(json.loads(data))
+
+
+def test_a_recording_is_referred_to(tiny):
+    """By what the address of it is at the server, and as long as there is one."""
+    out = given(tiny, Kind.SILENT, words="")
+
+    async def main():
+        live, call = Told(), Call(Stream())
+        live._recording = "20260101-000000-01234567"
+        call.partner = Partner(None, Toolbox(), lambda text: True, lambda told: None)
+        live._follow(call, Turn(out, out.turn_s, 0.0, None))
+        return call.partner.memory.context("t", 0.2, "", ()).references
+
+    (kept,) = asyncio.run(main())
+    assert (kept.kind, kept.start_s, kept.end_s) == ("audio", 0.0, 0.2)
+    assert kept.uri == "/v1/recordings/20260101-000000-01234567"
 
 
 @pytest.mark.parametrize(

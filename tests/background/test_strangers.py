@@ -14,7 +14,7 @@ import pytest
 from interaction.background.backends.scripted import ScriptedBackend
 from interaction.background.partner import LONGEST, Partner
 from interaction.background.protocol import Final, ToolFinished, ToolSpec, ToolStarted
-from interaction.background.toolbox import Result, Toolbox
+from interaction.background.toolbox import Result, Toolbox, refuse
 from interaction.background.tools.timer import Timer
 from interaction.background.toolset import open_tools
 from interaction.blocks import TurnInput
@@ -90,7 +90,8 @@ def lived(place, tool: str):
             timer = Timer(lambda label: mine.remind(label))
             mine = Partner(
                 ScriptedBackend(place / "script.json"), Toolbox([*tools, timer, wipe]),
-                lambda text: read.append(text) or True, shown.append, owned=(timer,),
+                lambda text: read.append(text) or True, shown.append, refuse,
+                owned=(timer,),
             )  # fmt: skip
             mine.memory.instructions = "be kind"
             mine.typed("go")

@@ -1,4 +1,4 @@
-"""A background model that does what a file says: for tests, and for data.
+"""A background model that does what a file says: for tests and trials.
 
     - match: weather in (\\w+)
       steps:
