@@ -33,7 +33,7 @@ CONTROL = {
 
 # One row's vertical layout, in row units from the bottom.
 _BARS = (0.0, 0.9)  # the second is where real time (100% of a turn) lies
-_BACK = 1.3  # the lowest of the background's lines
+_BACK = 1.4  # the lowest of the background's lines
 _MARKS = 2.95
 _AGENT, _USER = 3.85, 6.2  # centres of the waveforms
 _HALF = 0.6  # half height of a waveform at full scale
@@ -221,7 +221,7 @@ def _background(axes: Axes, events: Sequence[Event], start_s: float, span_s: flo
     for event in ordered:
         free = [i for i, end in enumerate(ends) if end <= event.t_s]
         level = free[0] if free else None
-        down = _BACK_LEVELS - 0.4 if level is None else level
+        down = _BACK_LEVELS - 0.25 if level is None else level
         at = _BACK + _WORD_STEP * (_BACK_LEVELS - 1 - down)
         axes.plot(event.t_s, at, "s", color=BACKGROUND, markersize=4)
         room = int((start_s + span_s - event.t_s) / per_character) - 2

@@ -30,6 +30,10 @@ class Reading:
         self._waiting: deque[_Waiting] = deque(maxlen=MOST)
         self._words, self._room = FEW, SHORT  # that may still go in this turn
 
+    @property
+    def waits(self) -> bool:
+        return bool(self._waiting)
+
     def put(self, task: str, text: str, done: Callable[[str], None]) -> None:
         """Words of a task's; at once, where the turn has room. done: told, once, what of
         the text was handed over: nothing of it where it was dropped before."""
