@@ -33,6 +33,10 @@ class Asking:
         self._reading, self._wait_s = reading, wait_s
         self._free = asyncio.Lock()
         self._answer: asyncio.Future[bool] | None = None
+        self._given = self._read = False  # handed over; seen in a turn's input
+        self._from_s = math.inf  # the user has been asked
+        self._words: list[str] = []  # of an utterance since, and when the last was heard
+        self._last_s = 0.0
 
     async def ask(self, spec: ToolSpec, arguments: dict[str, Any]) -> bool:
         """`toolbox.Confirm`."""
@@ -72,10 +76,8 @@ class Asking:
 
     def _begin(self) -> None:
         self._answer = asyncio.get_running_loop().create_future()
-        self._given = self._read = False  # handed over; seen in a turn's input
-        self._from_s = math.inf  # the user has been asked
-        self._words: list[str] = []
-        self._last_s = 0.0
+        self._given = self._read = False
+        self._from_s, self._words = math.inf, []
 
     def _put(self, whole: bool) -> None:
         self._given = whole
