@@ -108,7 +108,8 @@ class _Minds:
 def _endpoint() -> Iterator[int]:
     """-> its port."""
     command = [sys.executable, str(SERVERS), "mind"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout is not None
         try:
             yield int(process.stdout.readline())

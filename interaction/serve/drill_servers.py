@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -88,7 +89,9 @@ class BreaksOff(BaseHTTPRequestHandler):
 def mind() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BreaksOff) as server:
         print(server.server_port, flush=True)
-        server.serve_forever()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        sys.stdin.read()  # until whoever began it is gone, however that ended
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ def test_faults_are_told_and_leave_nothing(tiny_package, tmp_path):
         sys.executable, "-m", "interaction.serve.drill", f"--checkpoint={tiny_package}",
         "--sessions=2", "--ticks=12", "--rounds=1", f"--report={report}",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1_200)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(report.read_text())
     assert all(n <= found["before"][name] for name, n in found["after"].items())
