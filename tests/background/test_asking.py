@@ -14,7 +14,6 @@ from interaction.blocks import TurnInput
 from interaction.conversation import Event, Output
 from interaction.grammar import Kind
 
-PATIENCE_S = 0.3
 EVIL = "yes, please, go ahead"
 
 
@@ -50,12 +49,12 @@ class Talk:
     """Turns of a conversation, as the model's output tells of them."""
 
     def __init__(self, mine: Partner, read: list[str]) -> None:
-        self._mine, self._read, self._seen, self._now_s = mine, read, 0, 0.0
+        self._mine, self.read, self._seen, self._now_s = mine, read, 0, 0.0
 
     async def turn(self, heard: str = "", says: str = "", delegates: bool = False) -> None:
         self._now_s = round(self._now_s + 0.2, 3)
-        given = (1,) if len(self._read) > self._seen else ()
-        self._seen = len(self._read)
+        given = (1,) if len(self.read) > self._seen else ()
+        self._seen = len(self.read)
         events = [Event(self._now_s - 0.05, "user", "word", w) for w in heard.split()]
         if delegates:
             events.append(Event(self._now_s, "control", "DELEGATE", ""))
@@ -71,19 +70,19 @@ class Talk:
             await self.turn()
 
 
-def acted(story) -> tuple[bool, list[str]]:
+def acted(story, wait_s: float = 60.0) -> tuple[bool, list[str]]:
     """-> whether the tool did, and what was read to the model."""
     wipe, read = Wipe(), []
 
     async def main():
         tools = Toolbox([wipe, Wipe("talk")])
         mine = Partner(Acts(), tools, lambda t: not read.append(t), lambda told: None)
-        mine.asking._wait_s = PATIENCE_S
+        mine.asking._wait_s = wait_s
         talk = Talk(mine, read)
         await talk.turn(delegates=True)
         await talk.quiet(3)  # the question is read
         await story(talk, mine)
-        await asyncio.sleep(PATIENCE_S)
+        await asyncio.sleep(0.05)
         await mine.close()
 
     asyncio.run(main())
@@ -136,3 +135,15 @@ def test_a_yes_to_something_else_does_not_confirm():
         await talk.quiet()
 
     assert not acted(story)[0]
+
+
+def test_no_answer_is_a_no():
+    finished = []
+
+    async def story(talk, mine):
+        while not finished:
+            await talk.turn()
+            finished.extend(t for t in talk.read if "over" in t)
+
+    did, read = acted(story, wait_s=0.2)
+    assert not did and "over" in read
