@@ -24,9 +24,10 @@ from interaction.serve import messages as m
 from interaction.serve.limits import Limits
 
 MESSAGES, BURST, AT_ONCE = 10_000, 80, 6
-# Bytes that the server may have more than after the first third: twelve of the longest
-# messages. It keeps what it frees, so how many were read at once shows.
+# Bytes that the server may have more than before, when it is quiet again: twelve of the
+# longest messages. It keeps what it frees, so how many were read at once shows.
 GROWTH = 12 * Limits.message_bytes
+SETTLED_S = 5.0
 
 OVER = "nothing (came|was said)|slots are taken"  # why a connection may end before its time
 
@@ -51,7 +52,7 @@ LIVE = [
 
 REALTIME = [
     {"type": "session.update", "session": {"type": "realtime", "instructions": "be brief",
-     "audio": {"input": {"format": FORMAT}, "output": {"format": FORMAT}}}},
+     "audio": {"input": {"format": FORMAT}, "output": {"format": {**FORMAT}}}}},
     {"type": "input_audio_buffer.append", "audio": "AAAA", "event_id": "e"},
     {"type": "input_audio_buffer.commit", "event_id": "e"}, {"type": "response.create"},
     {"type": "conversation.item.create", "item": {"type": "message", "role": "user",
@@ -67,64 +68,94 @@ OTHERS: dict[type, list[Any]] = {  # values that are wrong where one of a type b
 }  # fmt: skip
 
 
-def spoil(right: list[dict], write: Callable[[Any], Data], rng: random.Random):
-    """A message that is wrong for certain, and what its error has to name."""
+class Wrong(NamedTuple):
+    """A message, and what its error has to say: the field that is wrong, if one is, and
+    some words."""
+
+    data: Data
+    field: str | None = None
+    words: str = ""
+
+
+class Answer(NamedTuple):
+    """An error's words, and the field that it names."""
+
+    text: str
+    field: str | None
+
+
+def spoil(right: list[dict], write: Callable[[Any], Data], rng: random.Random) -> Wrong:
+    """A message that is wrong for certain."""
     message = copy.deepcopy(rng.choice(right))
     whole = write(message)
     kind = rng.random()
     if kind < 0.7:  # a field
         at, key = message, rng.choice([*message])
+        path = [key]
         while isinstance(at[key], dict) and at[key] and rng.random() < 0.8:
             at, key = at[key], rng.choice([*at[key]])
+            path.append(key)
         if key == "type" and at is message and rng.random() < 0.5:
             del at[key]
         else:
             at[key] = rng.choice(OTHERS[type(at[key])])
-        return write(message), key
+        return Wrong(write(message), ".".join(path))
     if kind < 0.8:  # cut short
-        return whole[: rng.randrange(len(whole))], ""
+        return Wrong(whole[: rng.randrange(len(whole))])
     if kind < 0.88:  # noise, alone or after a message
         noise = rng.randbytes(rng.randint(1, 300))
         if isinstance(whole, bytes):
-            return rng.choice([noise, b"\x81\xa1a" * 2_000, whole + noise]), ""
-        return rng.choice([noise.hex() + "}", '{"a":' * 5_000, whole + "["]), ""
+            return Wrong(rng.choice([noise, b"\x81\xa1a" * 2_000, whole + noise]))
+        return Wrong(rng.choice([noise.hex() + "}", '{"a":' * 5_000, whole + "["]))
     if kind < 0.96:  # of the other kind
         noise = rng.randbytes(20)
-        return noise.hex() if isinstance(whole, bytes) else noise, ""
-    return whole[:0], ""
+        return Wrong(noise.hex() if isinstance(whole, bytes) else noise)
+    return Wrong(whole[:0])
 
 
-def _native_error(data: Data) -> str | None:
+def _plain(path: str | None) -> str | None:
+    """Without what is wrong in a list."""
+    return path and path.partition("[")[0]
+
+
+def _native_error(data: Data) -> Answer | None:
+    """Its words name the field: `$.field`, or the one that is missing."""
     told = m.to_client.decode(data)
-    return told.message if isinstance(told, m.Error) else None
+    if not isinstance(told, m.Error):
+        return None
+    at = re.search(r"`\$\.([^`]+)`|missing required field `(\w+)`", told.message)
+    return Answer(told.message, _plain(at and (at[1] or at[2])))
 
 
-def _json_error(data: Data) -> str | None:
+def _json_error(data: Data) -> Answer | None:
+    """The field is the error's own `param`."""
     told = json.loads(data)
-    return json.dumps(told["error"]) if told["type"] == "error" else None
+    if told["type"] != "error":
+        return None
+    return Answer(told["error"]["message"], _plain(told["error"].get("param")))
 
 
-def _moshi_wrong(rng: random.Random) -> tuple[Data, str]:
+def _moshi_wrong(rng: random.Random) -> Wrong:
     noise = rng.randbytes(rng.randint(20, 300))
-    return rng.choice([
+    data, words = rng.choice([
         (noise.hex(), "text message"), (b"", "empty"), (b"\x01" + noise, "no Ogg page"),
         (b"\x02\xff" + noise, "UTF-8"), (b"\x02" + b"a" * 5_000, "text: too much"),
         (b"\x01" + bytes(70_000), "65536 at most"),
     ])  # fmt: skip
+    return Wrong(data, words=words)
 
 
-def _moshi_error(data: Data) -> str | None:
-    return data[1:].decode() if data[0] == 5 else None
+def _moshi_error(data: Data) -> Answer | None:
+    return Answer(data[1:].decode(), None) if data[0] == 5 else None
 
 
 class Face(NamedTuple):
-    """A protocol from outside. wrong: a message, and what its error names; error: the text
-    of one that is an error, else None; opening: a message that begins a conversation, where
-    none begins by itself."""
+    """A protocol from outside. error: of a message that is one, else None; opening: a
+    message that begins a conversation, where none begins by itself."""
 
     path: str
-    wrong: Callable[[random.Random], tuple[Data, str]]
-    error: Callable[[Data], str | None]
+    wrong: Callable[[random.Random], Wrong]
+    error: Callable[[Data], Answer | None]
     opening: Data = b""
 
 
@@ -146,7 +177,7 @@ async def burst(server, face: Face, seed: int) -> int:
     answered, told = 0, [b""]
     async with await knock(server, face.path) as talk:
 
-        async def answer() -> str:
+        async def answer() -> Answer:
             while True:
                 told.append(await asyncio.wait_for(talk.recv(), 60))
                 if (error := face.error(told[-1])) is not None:
@@ -155,14 +186,16 @@ async def burst(server, face: Face, seed: int) -> int:
         with contextlib.suppress(websockets.ConnectionClosed):
             if face.opening and rng.random() < 0.3:
                 await talk.send(face.opening)
-            for data, _ in wrong:
-                await talk.send(data)
+            for each in wrong:
+                await talk.send(each.data)
         try:
-            for data, word in wrong:
+            for each in wrong:
                 error = await answer()
-                if re.search(OVER, error):
+                if re.search(OVER, error.text):
                     break
-                assert error and word in error, (data[:200], word, error)
+                said = (each.data[:200], each.field, error)
+                assert error.text and each.words in error.text, said
+                assert each.field is None or each.field == error.field, said
                 answered += 1
         except websockets.ConnectionClosed:
             assert re.search(OVER, repr(told[-2:])), told[-2:]
@@ -255,13 +288,16 @@ def test_nonsense_beside_four_who_talk(strict, person, alone):
         before = files(strict)
         flooded = asyncio.Event()
         speaking = [asyncio.create_task(on(each, flooded)) for each in talks]
-        n = -(-MESSAGES // BURST)
+        while min(len(each.said) for each in talks) < 5:
+            await asyncio.sleep(0.1)
+        memory, n = rss(strict), -(-MESSAGES // BURST)
         await flood(0, n // 3)
-        memory, replies = rss(strict), [len(each.said) for each in talks]
+        replies = [len(each.said) for each in talks]
         await flood(n // 3, n)
         flooded.set()
         await asyncio.gather(*speaking)
         assert all(len(e.said) > n for e, n in zip(talks, replies, strict=True))
+        await asyncio.sleep(SETTLED_S)
         assert rss(strict) - memory < GROWTH
         while files(strict) > before:
             await asyncio.sleep(0.5)
