@@ -1,8 +1,11 @@
-"""A recorded person talks with a server through OpenAI's official Python SDK, in real time.
+"""A recorded person talks with a server, in real time, as other systems' clients do.
 
     python -m interaction.serve --checkpoint=nano --slots=2
     python tests/serve/sdk_talk.py --protocol=realtime --seconds=30 \
         --input=interaction/assets/nano/example.wav --output=reply.wav --report=talk.json
+
+`live` and `realtime` go through OpenAI's official Python SDK, `moshi` through the codec of
+Moshi's client; its protocol does not tell what the model has heard.
 
 Sound goes in 20 ms at a time, at the time at which it is said; the recording begins again
 where it is shorter. What comes back is noted with what had been sent by then. The reply is
@@ -14,14 +17,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import contextlib
 import os
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openai
+import sphn
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from interaction import report
 from interaction.errors import InputError, run_command
@@ -31,8 +39,12 @@ RATE, CHUNK = 24_000, 480
 AFTER_S = 2.0  # for what is still being said
 KEY = "INTERACTION_KEY"
 
-SOUND = "session.output_audio.delta", "response.output_audio.delta"
-WORDS = "session.output_transcript.delta", "response.output_audio_transcript.delta"
+SOUND = "session.output_audio.delta", "response.output_audio.delta", "moshi.sound"
+WORDS = (
+    "session.output_transcript.delta",
+    "response.output_audio_transcript.delta",
+    "moshi.text",
+)
 HEARD = (
     "session.input_transcript.delta",
     "conversation.item.input_audio_transcription.delta",
@@ -73,18 +85,20 @@ class Talk:
 
     async def say(self, wave: np.ndarray) -> None:
         """float32 at `RATE`, as a microphone gives it: every piece when it is whole."""
-        buffer = (
-            self._sdk.session.input_audio if self._live else self._sdk.input_audio_buffer
-        )
-        pcm = (np.clip(wave, -1.0, 32767 / 32768) * 32768).round().astype("<i2")
         self._began = time.perf_counter()
-        for at in range(0, len(pcm), CHUNK):
+        for at in range(0, len(wave), CHUNK):
             due = self._began + (at + CHUNK) / RATE
             await asyncio.sleep(due - time.perf_counter())
             self.late_ms.append(1e3 * (time.perf_counter() - due))
-            piece = base64.b64encode(pcm[at : at + CHUNK].tobytes()).decode()
-            await buffer.append(audio=piece)
+            await self._send(wave[at : at + CHUNK])
             self._sent_s = (at + CHUNK) / RATE
+
+    async def _send(self, piece: np.ndarray) -> None:
+        buffer = (
+            self._sdk.session.input_audio if self._live else self._sdk.input_audio_buffer
+        )
+        pcm = (np.clip(piece, -1.0, 32767 / 32768) * 32768).round().astype("<i2")
+        await buffer.append(audio=base64.b64encode(pcm.tobytes()).decode())
 
     async def listen(self) -> None:
         async for event in self._sdk:
@@ -114,14 +128,67 @@ class Talk:
         self.came.append(came)
 
 
-async def converse(args: argparse.Namespace, wave: np.ndarray) -> Talk:
-    base = args.url.rstrip("/") + "/v1"
-    sdk = openai.AsyncOpenAI(api_key=os.environ.get(KEY, "none"), base_url=base)
+class Moshi(Talk):
+    """Over the socket itself: a type's byte, and Ogg-Opus or text."""
+
+    HELLO, SOUND, TEXT, ERROR = 0, 1, 2, 5
+
+    def __init__(self, socket: Any) -> None:
+        super().__init__(socket, live=False)
+        self._out, self._in = sphn.OpusStreamWriter(RATE), sphn.OpusStreamReader(RATE)
+
+    async def begin(self) -> None:
+        first = await self._sdk.recv(decode=False)
+        if first[0] != self.HELLO:
+            raise InputError(first[1:].decode())
+
+    async def _send(self, piece: np.ndarray) -> None:
+        await self._sdk.send(bytes([self.SOUND]) + self._out.append_pcm(piece))
+
+    async def listen(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                self._take(await self._sdk.recv(decode=False))
+
+    async def end(self) -> None:
+        await self._sdk.close()
+
+    def _take(self, data: bytes) -> None:
+        kinds = {self.SOUND: "moshi.sound", self.TEXT: "moshi.text"}
+        kind, payload = data[0], data[1:]
+        if kind == self.ERROR:
+            self.errors.append(payload.decode())
+        # Decoded from the first page on, even if nothing has been sent yet.
+        sound = self._in.append_bytes(payload) if kind == self.SOUND else None
+        if not self._began or kind not in kinds:
+            return
+        came = Came(time.perf_counter() - self._began, self._sent_s, kinds[kind])
+        if sound is not None:
+            came.sound = sound
+        else:
+            came.text = payload.decode()
+        self.came.append(came)
+
+
+@contextlib.asynccontextmanager
+async def connected(args: argparse.Namespace) -> AsyncIterator[Talk]:
+    key, base = os.environ.get(KEY, "none"), args.url.rstrip("/")
+    if args.protocol == "moshi":
+        address = f"{base.replace('http', 'ws', 1)}/api/chat"
+        headers = {"Authorization": f"Bearer {key}"}
+        async with connect(address, additional_headers=headers) as socket:
+            yield Moshi(socket)
+        return
+    sdk = openai.AsyncOpenAI(api_key=key, base_url=f"{base}/v1")
     live = args.protocol == "live"
     connects = sdk.live.connect() if live else sdk.realtime.connect(model="nano")
+    async with connects as connection:
+        yield Talk(connection, live)
+
+
+async def converse(args: argparse.Namespace, wave: np.ndarray) -> Talk:
     try:
-        async with connects as connection:
-            talk = Talk(connection, live)
+        async with connected(args) as talk:
             await talk.begin()
             listening = asyncio.create_task(talk.listen())
             await talk.say(wave)
@@ -185,7 +252,7 @@ def _arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--url", default="http://127.0.0.1:8080")
-    add("--protocol", choices=("live", "realtime"), default="realtime")
+    add("--protocol", choices=("live", "realtime", "moshi"), default="realtime")
     add("--input", type=Path, required=True, help="what is said: wav, flac, ogg or mp3")
     add("--seconds", type=float, default=30.0)
     add("--output", type=Path, help="the reply: wav, flac or ogg")
