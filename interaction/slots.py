@@ -48,6 +48,7 @@ class Slots:
         self._mesh = mesh
         self._params = place_params(package.params, cfg, mesh)
         self._state = state.empty_state(cfg, count, np.zeros(count, np.int64), mesh)
+        self.written = np.zeros(count, np.int32)  # positions of each conversation
         self._warm_up()
 
     @property
@@ -68,6 +69,7 @@ class Slots:
         """New conversations in the slots where `clear` is true, each with its own seed."""
         clear, seed = jnp.asarray(clear_B, bool), jnp.asarray(seed_B, int)
         self._state = state.restart(self._state, clear, seed, cfg=self.cfg)
+        self.written[np.asarray(clear_B, bool)] = 0
 
     def advance(
         self, turns: Sequence[TurnInput], temperature_B: ArrayLike
@@ -88,7 +90,9 @@ class Slots:
             cfg=cfg,
             mesh=mesh,
         )
-        return jax.device_get((heard, frame))
+        heard, frame, cursor = jax.device_get((heard, frame, self._state.cache.cursor))
+        self.written = np.array(cursor)  # a copy: the state is donated
+        return heard, frame
 
     def take(self, slot: int) -> state.State:
         """All that a slot carries, copied to the host; each array has one slot."""
@@ -97,3 +101,4 @@ class Slots:
     def put(self, slot: int, row: state.State) -> None:
         """Carry on in this slot with what `take` gave."""
         self._state = state.put(self._state, slot, row, mesh=self._mesh)
+        self.written[slot] = np.asarray(row.cache.cursor)[0]

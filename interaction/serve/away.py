@@ -110,6 +110,23 @@ class Away:
             await asyncio.to_thread(self.shelf.drop, token)
         return call
 
+    async def forget(self, token: str) -> None:
+        """Nothing waits under this token any more: no file, and no slot. Of a conversation
+        that has a connection nothing waits."""
+        if token in self._held:
+            await self._let_go(token)
+        if self.shelf:
+            await asyncio.to_thread(self.shelf.drop, token)
+
+    async def _let_go(self, token: str) -> None:
+        """End a conversation that is held; its file stays."""
+        self._metrics.ended.inc()
+        held = self._held.pop(token)
+        if held.filing:
+            await held.filing
+        await asyncio.wrap_future(self._room.leave(held.call))
+        await held.call.part()
+
     async def leave(self, token: str | None, call: Call) -> None:
         """The server stops. What can go on elsewhere does, and its client is told."""
         why = STOPPING
@@ -131,12 +148,7 @@ class Away:
             await asyncio.sleep(1.0)
             now = time.monotonic()
             for token in [t for t, held in self._held.items() if held.until < now]:
-                self._metrics.ended.inc()
-                held = self._held.pop(token)
-                if held.filing:
-                    await held.filing
-                await asyncio.wrap_future(self._room.leave(held.call))
-                await held.call.part()
+                await self._let_go(token)
             if self.shelf and now - swept > SWEEP_S:
                 swept = now
                 with contextlib.suppress(OSError):

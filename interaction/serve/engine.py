@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
@@ -47,6 +47,10 @@ class Seat:
     temperature: float
 
 
+def _raise(seat: Seat, error: Exception) -> None:
+    raise error
+
+
 class Engine:
     """`slots` conversations at most. Compiles everything when it is made."""
 
@@ -69,6 +73,16 @@ class Engine:
     def slots(self) -> int:
         return self._device.count
 
+    @property
+    def positions(self) -> int:
+        """Of the cache, in use by the living."""
+        return sum(min(int(self._device.written[k]), self.holds) for k in self._seats)
+
+    @property
+    def holds(self) -> int:
+        """Positions that a slot's cache holds; older ones make room."""
+        return self.cfg.pinned + self.cfg.horizon
+
     def admit(self, seed: int = 0, temperature: float = 0.0) -> Seat:
         """A new conversation, from the next tick on. Raises Full."""
         seat = self._seat(seed, temperature)
@@ -82,27 +96,41 @@ class Engine:
             del self._seats[seat.slot]
             heapq.heappush(self._free, seat.slot)
 
-    def tick(self, given: Mapping[Seat, Looked]) -> dict[Seat, Output]:
+    def tick(
+        self,
+        given: Mapping[Seat, Looked],
+        fault: Callable[[Seat, Exception], None] = _raise,
+    ) -> dict[Seat, Output]:
         """One micro-turn of the conversations that are given something to hear; others
-        wait as they are, and no time passes for them."""
+        wait as they are, and no time passes for them. fault: told of a conversation whose
+        own half raised, on the way in or out: it has no output, cannot go on, and the
+        others have their turn as ever. What the device raises ends the tick."""
         began = time.perf_counter()
         turns = [AWAY] * self.slots
         temperatures = np.zeros(self.slots, np.float32)
+        there = []
         for seat, looked in given.items():
             if self._seats.get(seat.slot) is not seat:
                 raise InputError("a conversation that has ended takes no more turns")
-            turns[seat.slot] = seat.talk.take(looked)
+            try:
+                turns[seat.slot] = seat.talk.take(looked)
+            except Exception as error:  # of one conversation
+                fault(seat, error)
+                continue
             temperatures[seat.slot] = seat.temperature
-        if not given:
+            there.append(seat)
+        if not there:
             return {}
         heard, frame = self._device.advance(turns, temperatures)
         ms = 1e3 * (time.perf_counter() - began)
-        return {
-            seat: seat.talk.give(
-                row(heard, seat.slot), row(frame, seat.slot), turns[seat.slot], ms
-            )
-            for seat in given
-        }
+        outs: dict[Seat, Output] = {}
+        for seat in there:
+            rows = row(heard, seat.slot), row(frame, seat.slot)
+            try:
+                outs[seat] = seat.talk.give(*rows, turns[seat.slot], ms)
+            except Exception as error:  # of one conversation
+                fault(seat, error)
+        return outs
 
     def snapshot(self, seat: Seat) -> Snapshot:
         """All of a conversation between two ticks, on the host. It goes on meanwhile."""

@@ -16,6 +16,7 @@ from msgspec import Meta
 from interaction.errors import InputError
 from interaction.grammar import Kind
 from interaction.serve.call import Call
+from interaction.serve.messages import Count, Share
 from interaction.serve.room import Turn
 
 WORD_MS = 250  # of a word that was heard: it ends where it was noticed
@@ -27,6 +28,32 @@ class Event(msgspec.Struct, tag_field="type", kw_only=True):
     """Of a client's. event_id: its own name for it."""
 
     event_id: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class Sampling(msgspec.Struct, frozen=True):
+    """How a session draws: told in it, so that it can be had again."""
+
+    seed: Count
+    temperature: Share
+
+
+class _Asked(msgspec.Struct):
+    seed: Count | None = None
+    temperature: Share | None = None
+
+
+def sampling(query: Mapping[str, str], temperature: float) -> Sampling:
+    """As an address asks, `?seed=7&temperature=0.8`, for which these protocols have no
+    event; where it does not, a seed that is drawn and the server's temperature. Raises
+    InputError."""
+    try:
+        asked = msgspec.convert(dict(query), _Asked, strict=False)
+    except msgspec.ValidationError as error:
+        raise InputError(f"the address's query: {error}") from None
+    return Sampling(
+        secrets.randbits(31) if asked.seed is None else asked.seed,
+        temperature if asked.temperature is None else asked.temperature,
+    )
 
 
 def text_of(got: Mapping[str, Any]) -> str:

@@ -11,10 +11,12 @@ from starlette.requests import HTTPConnection
 @dataclass(frozen=True)
 class Limits:
     """key: that clients must show, None for any client; origins: pages that browsers may
-    come from, empty for any page of this server's own; connections: at most, held ones too;
+    come from, empty for any page of this server's own; connections: at most, with a
+    conversation or not (one that is held has no connection, and does not count);
     message_bytes, messages_per_s, wrong: of one client, the last messages that make no
     sense; idle_s: without a message; grace_s: to come back after a broken connection;
-    snapshot_s: between two snapshots of one conversation."""
+    snapshot_s: between two snapshots of one conversation; life_s: of a session whose
+    protocol tells when it expires."""
 
     key: str | None = None
     origins: tuple[str, ...] = ()
@@ -25,6 +27,7 @@ class Limits:
     idle_s: float = 30.0
     grace_s: float = 20.0
     snapshot_s: float = 1.0
+    life_s: float = 24 * 3600.0
 
     def refuses(self, client: HTTPConnection) -> str | None:
         """Why this client is turned away; None when it is welcome."""

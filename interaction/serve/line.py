@@ -8,11 +8,13 @@ was said, and the lag of a line never grows beyond its bound.
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from typing import NamedTuple
 
 import numpy as np
 
-from interaction.modality.audio import TURN_SAMPLES
+from interaction.modality.audio import SAMPLE_RATE, TURN_SAMPLES
 
 
 class Taken(NamedTuple):
@@ -23,6 +25,22 @@ class Taken(NamedTuple):
     missing: int
 
 
+class Pace:
+    """How evenly sound comes: `uneven_s`, for each piece after the first, by how much the
+    time since the one before differs from their distance in the stream; the newest."""
+
+    def __init__(self) -> None:
+        self._last: tuple[float, float] | None = None
+        self.uneven_s: deque[float] = deque(maxlen=1_000)
+
+    def came(self, at_s: float) -> None:
+        """A piece that ends there in its stream."""
+        now = time.monotonic()
+        if self._last:
+            self.uneven_s.append(abs((now - self._last[0]) - (at_s - self._last[1])))
+        self._last = now, at_s
+
+
 class Stream:
     """Sound that is appended, with no word of when it was said: it follows on from what
     came before. `most`: samples that may wait beyond a turn; older ones are dropped."""
@@ -31,16 +49,25 @@ class Stream:
         self._most = most
         self._waiting = np.zeros(0, np.float32)
         self.begun = False
+        self.pace, self._written = Pace(), 0
         self._lock = threading.Lock()  # written in one thread, taken in another
         self.delay = 0
         self.dropped = {"late": 0.0}  # turns' worth of samples
 
     def write(self, wave: np.ndarray) -> None:
         """float32 [n]."""
+        if len(wave):
+            self._written += len(wave)
+            self.pace.came(self._written / SAMPLE_RATE)
         with self._lock:
             self.begun |= len(wave) > 0
             self._waiting = np.concatenate([self._waiting, wave])
             self._keep(self._most + TURN_SAMPLES)
+
+    @property
+    def waiting(self) -> float:
+        """Turns of sound."""
+        return len(self._waiting) / TURN_SAMPLES
 
     def clear(self) -> None:
         """Drop what waits, by the sender's wish."""
@@ -71,12 +98,18 @@ class Numbered:
         self.delay, self._ahead = delay, ahead
         self._waiting: dict[int, np.ndarray] = {}
         self.begun = False
+        self.pace = Pace()
         self.dropped = {"late": 0.0, "early": 0.0, "again": 0.0}  # turns
 
     @property
     def now(self) -> int:
         """The number that is taken next; below `first` while the delay fills."""
         return self._now
+
+    @property
+    def waiting(self) -> float:
+        """Turns of sound, with those of the delay."""
+        return float(len(self._waiting))
 
     def write(self, number: int, wave: np.ndarray) -> bool:
         """float32 [3200] of turn `number`. -> whether it will be heard."""
@@ -89,6 +122,7 @@ class Numbered:
         else:
             self._waiting[number] = wave
             self.begun = True
+            self.pace.came(number * TURN_SAMPLES / SAMPLE_RATE)
             return True
         return False
 

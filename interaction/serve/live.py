@@ -2,15 +2,26 @@
 
 `/v1/live/sessions`, JSON. Sound is PCM at 16 or 24 kHz, or G.711; what the agent hears and
 says comes as transcript deltas of stream time. When the model delegates, the client is told
-(`session.delegation.created`, with what the model wrote to it as `directive`), and so it is
-when the model calls that off (`session.delegation.cancelled`, an event of ours). What the
-client appends as thinking or commentary is read by the model as words of its background.
-Instructions are read when the session starts.
+(`session.delegation.created`, with what the model wrote to it as `directive`) and takes the
+task, as the protocol has it where `delegation` is omitted; `{"type": "responses"}` leaves it
+to the server's own background model. When the model calls that off, the client is told too
+(`session.delegation.cancelled`, an event of ours).
+
+Commentary is read by the model as words of its background: it may say them. Thinking is
+silent: no model that speaks reads it and nobody is shown it; the background model is given
+it with the instructions, where the server has one. Instructions are read when the session
+starts, when they are appended, and when an update brings new ones; model, sound, delegation
+and what went before cannot change, and an update that names them is refused.
+
+`seed` and `temperature` may stand in the address (`events.sampling`). A session ends at its
+`expires_at`, and when its connection breaks: there is no way back into one.
 """
 
 from __future__ import annotations
 
+import math
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -30,7 +41,10 @@ from interaction.serve.line import Stream
 from interaction.serve.room import Turn
 from interaction.serve.wire import Over, Wire
 
-LIFE_S = 24 * 3600  # a session's, as it is told
+MOST = 1_000  # delegations that a client may still speak of; the newest
+LONG = 4_000  # characters of instructions; of silent thinking, those kept, the newest
+EXPIRED = "the session has expired"
+FIXED = ("model", "audio", "delegation", "input", "client", "store", "safety_identifier")
 
 
 class Output(msgspec.Struct, omit_defaults=True):
@@ -43,7 +57,7 @@ class Audio(msgspec.Struct, omit_defaults=True):
 
 
 class Delegation(msgspec.Struct):
-    type: Literal["client"] = "client"
+    type: Literal["client", "responses"] = "client"
 
 
 class Config(msgspec.Struct):
@@ -60,7 +74,7 @@ class Start(Event, tag="session.start"):
 
 
 class Update(Event, tag="session.update"):
-    session: dict
+    session: dict[str, Any]
 
 
 class Append(Event, tag="session.input_audio.append"):
@@ -77,6 +91,7 @@ class Unmute(Event, tag="session.input_audio.unmute"):
 
 class Instruct(Event, tag="session.instructions.append"):
     content: Text
+    delegation_id: str | None = None
 
 
 class Think(Event, tag="session.thinking.append"):
@@ -107,6 +122,9 @@ class Live(Wire):
         self._muted = self._closing = False
         self._now_ms = 0
         self._config: Config | None = None
+        self._asked: deque[str] = deque(maxlen=MOST)  # delegations
+        self._silent: deque[str] = deque()
+        self._expires = 0  # Unix time
 
     def read(self, got: dict[str, Any]) -> Client:
         return _read.decode(events.text_of(got))
@@ -119,9 +137,17 @@ class Live(Wire):
         form = config.audio.format.check()
         self._decoder, self._encoder = Decoder(form), Encoder(form)
         call = Call(Stream())
+        config.delegation = config.delegation or Delegation()
+        if _hands_over(config) and not self.house.backstage:
+            raise InputError(
+                "session.delegation.type: no background model is here; leave it to `client`"
+            )
         if config.instructions:
             call.read(config.instructions, Kind.INSTRUCT)
-        await self.house.admit(call, 0, self.house.temperature)
+        query, temperature = self.socket.query_params, self.house.temperature
+        sampling = self._sampling = events.sampling(query, temperature)
+        await self.house.admit(call, sampling.seed, sampling.temperature)
+        self._expires = math.ceil(time.time() + self.limits.life_s)
         self._config = config
         await self._tell("session.started", {"session": self._session()}, first)
         if name := self.record(self._id):
@@ -130,7 +156,13 @@ class Live(Wire):
         return Begun(call, call.line)
 
     def delegates(self) -> bool:
-        return self._config is not None and self._config.delegation is not None
+        return self._config is not None and not _hands_over(self._config)
+
+    def context(self, call: Call) -> str:
+        if not self._silent:
+            return call.instructions
+        thought = "\n".join(self._silent)
+        return f"{call.instructions}\nThinking of the client's:\n{thought}".strip()
 
     async def heard(self, message: Client, call: Call) -> None:
         now = {"start_ms": self._now_ms, "end_ms": self._now_ms}
@@ -143,20 +175,57 @@ class Live(Wire):
                 self._muted = isinstance(message, Mute)
                 what = "muted" if self._muted else "unmuted"
                 await self._tell(f"session.input_audio.{what}", {}, message)
-            case Instruct(content):
+            case Instruct(content, delegation_id):
+                self._check(delegation_id)
                 events.read(call, content, Kind.INSTRUCT, "content")
                 await self._tell("session.instructions.appended", now, message)
-            case Think(content) | Comment(content):
+            case Think(content, delegation_id):
+                self._check(delegation_id)
+                self._think(content)
+                await self._tell("session.thinking.appended", now, message)
+            case Comment(content, delegation_id):
+                self._check(delegation_id)
                 events.read(call, content, Kind.BACKGROUND, "content")
-                name = "thinking" if isinstance(message, Think) else "commentary"
-                await self._tell(f"session.{name}.appended", now, message)
-            case Update():
+                await self._tell("session.commentary.appended", now, message)
+            case Update(session):
+                self._update(session, call)
                 await self._tell("session.updated", {"session": self._session()}, message)
             case Close():
                 self._closing = True
                 raise Over("closed by the client")
             case Start():
                 raise InputError("session.start: the session has started")
+
+    def _check(self, delegation_id: str | None) -> None:
+        """Raises InputError when no such delegation has been told of, or is not the
+        client's."""
+        if delegation_id is None:
+            return
+        if not self.delegates():
+            raise InputError("delegation_id: tasks are the server's here; send null")
+        if delegation_id not in self._asked:
+            raise InputError(f"delegation_id: {delegation_id[:100]} was never created here")
+
+    def _think(self, content: str) -> None:
+        self._silent.append(content)
+        while sum(map(len, self._silent)) > LONG:
+            self._silent.popleft()
+
+    def _update(self, session: dict[str, Any], call: Call) -> None:
+        """Raises InputError, naming the field, before anything has changed."""
+        assert self._config is not None
+        now = msgspec.to_builtins(self._config)
+        for name, value in session.items():
+            if name in FIXED and value != now.get(name):
+                raise InputError(f"session.{name}: cannot change once the session runs")
+            if name not in FIXED and name != "instructions":
+                raise InputError(f"session.{name[:100]}: nothing that this server changes")
+        new = session.get("instructions", self._config.instructions)
+        if new is not None and not (isinstance(new, str) and len(new) <= LONG):
+            raise InputError(f"session.instructions: a text of at most {LONG} characters")
+        if new and new != self._config.instructions:
+            events.read(call, new, Kind.INSTRUCT, "session.instructions")
+        self._config.instructions = new
 
     async def said(self, turn: Turn) -> None:
         out, self._now_ms = turn.out, round(1000 * turn.t_s)
@@ -174,11 +243,14 @@ class Live(Wire):
                 target = "client" if self.task is None else "responses"
                 asked = {"id": self.task or events.new_id("dlg"), "target": target}
                 asked |= {"type": "delegation", "directive": out.directive}
+                self._asked.append(asked["id"])
                 created = {"delegation": asked, "offset_ms": end}
                 await self._tell("session.delegation.created", created)
         if out.text:
             span = {"start_ms": self._now_ms, "end_ms": self._now_ms + self.house.turn_ms}
             await self._tell("session.output_transcript.delta", {"delta": out.text} | span)
+        if time.time() >= self._expires and self._begun:
+            self._begun.call.end(EXPIRED)
 
     async def wrong(self, what: str, got: dict[str, Any]) -> None:
         error = events.complaint(what) | {"client_event_id": events.name_of(got)}
@@ -188,7 +260,9 @@ class Live(Wire):
         if self._config is None:
             await self.wrong(why, {})
             return
-        reason = "close_requested" if self._closing else "connection_lost"
+        reason = "expired" if why == EXPIRED else "connection_lost"
+        if self._closing:
+            reason = "close_requested"
         if not self._closing:
             await self._tell("info", {"message": why, "code": "session_ending"})
         usage = {"seconds": self._now_ms / 1000}
@@ -199,8 +273,8 @@ class Live(Wire):
         assert self._config is not None
         given = msgspec.to_builtins(self._config)
         given = {name: value for name, value in given.items() if value is not None}
-        expires = int(time.time()) + LIFE_S
-        return {"id": self._id, "expires_at": expires, "status": "active"} | given
+        told = {"id": self._id, "expires_at": self._expires, "status": "active"}
+        return told | msgspec.to_builtins(self._sampling) | given
 
     async def _tell(
         self, kind: str, fields: Mapping[str, Any], answers: Event | None = None
@@ -209,3 +283,8 @@ class Live(Wire):
         if answers is not None and answers.event_id:
             fields["client_event_id"] = answers.event_id
         await self.send(events.event(kind, fields))
+
+
+def _hands_over(config: Config) -> bool:
+    """Whether tasks go to the server's own background model."""
+    return config.delegation is not None and config.delegation.type == "responses"

@@ -24,6 +24,7 @@ Packets = Annotated[list[Packet], Meta(min_length=10, max_length=10)]
 Coding = Literal["pcm", "opus"]
 Picture = Annotated[bytes, Meta(min_length=1, max_length=PICTURE)]
 Count = Annotated[int, Meta(ge=0, lt=1 << 31)]
+Share = Annotated[float, Meta(ge=0, le=10)]  # a temperature
 
 
 class _Message(msgspec.Struct, tag_field="type"):
@@ -36,7 +37,7 @@ class Start(_Message, tag="start", forbid_unknown_fields=True):
     how it is coded, both ways; asks: the client can show an `Ask`."""
 
     seed: Count = 0
-    temperature: Annotated[float, Meta(ge=0, le=10)] = 0.0
+    temperature: Share = 0.0
     delay: Annotated[int, Meta(ge=0, le=10)] = 0
     consent: bool = False
     sound: Coding = "pcm"

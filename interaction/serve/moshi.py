@@ -6,12 +6,16 @@ message that makes no sense, and the end, are told as an error (5). What clients
 is read as typed words; control (3), metadata (4) and ping (6) have no meaning in a full
 duplex, and unknown types none at all: they are dropped, as the protocol demands.
 
-The address may ask for what `Query` has; other fields are let pass. As documented in
+The address may ask for what `Query` has; other fields are let pass. With `consent=true`,
+where the server records, metadata tells the recording's name and the token that deletes it.
+A session whose connection broke has ended, and nothing tells of sound that has not come. As
+documented in
 rust/protocol.md of kyutai-labs/moshi, and fields as its servers read them.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import msgspec
@@ -20,19 +24,18 @@ from starlette.websockets import WebSocket
 
 from interaction.errors import InputError
 from interaction.grammar import Kind
+from interaction.serve.away import new_token
 from interaction.serve.call import Call
 from interaction.serve.house import Begun
 from interaction.serve.line import Stream
-from interaction.serve.messages import Count
+from interaction.serve.messages import Count, Share
 from interaction.serve.opus import OggDecoder, OggEncoder
 from interaction.serve.room import Turn
 from interaction.serve.wire import Wire
 
-HELLO, AUDIO, TEXT, ERROR = 0, 1, 2, 5
+HELLO, AUDIO, TEXT, METADATA, ERROR = 0, 1, 2, 4, 5
 STEP_MS = 80  # a step of Moshi's, in which `max_steps` counts
 GREETING = bytes([HELLO]) + bytes(8)
-
-Share = Annotated[float, Meta(ge=0, le=10)]
 
 
 class Query(msgspec.Struct):
@@ -88,6 +91,9 @@ class Moshi(Wire):
         temperature = self.house.temperature if asked is None else asked
         await self.house.admit(call, first.text_seed, temperature)
         await self.send(GREETING)
+        if name := self.record(token := new_token()):
+            about = json.dumps({"recording": name, "token": token})
+            await self.send(bytes([METADATA]) + about.encode())
         return Begun(call, call.line)
 
     async def heard(self, message: tuple[int, bytes], call: Call) -> None:

@@ -13,6 +13,10 @@ closes it empty when the model says nothing for `PATIENCE` turns; `response.canc
 the rest of what the model is saying from the client. When the model delegates, the function
 `delegate` is called, if the client has declared it, with the user's words as `heard`, and
 with what the model wrote to it, or nothing, as `directive`: `cancel` calls off the others.
+
+The address may ask for a `seed` and a `temperature`, and consent to be recorded
+(`consent=true`): the session tells all three. A recording's token is the session's id. A
+session whose connection broke has ended, and what has not come of its sound is silence.
 """
 
 from __future__ import annotations
@@ -66,7 +70,10 @@ class Realtime(Wire):
 
     async def begin(self) -> Begun:
         self._call = Call(Stream())
-        await self.house.admit(self._call, 0, self.house.temperature)
+        query, temperature = self.socket.query_params, self.house.temperature
+        sampling = self._sampling = events.sampling(query, temperature)
+        await self.house.admit(self._call, sampling.seed, sampling.temperature)
+        self._recorded = self.record(self._id)
         conversation = {"id": self._conversation, "object": "realtime.conversation"}
         await self._tell([
             ("session.created", {"session": self._session()}),
@@ -270,7 +277,10 @@ class Realtime(Wire):
         return self._settings.transcription is not None
 
     def _session(self) -> dict[str, Any]:
-        return {"id": self._id, "model": self._model} | self._settings.told()
+        told = {"id": self._id, "model": self._model} | self._settings.told()
+        if self._recorded:
+            told["recording"] = self._recorded
+        return told | msgspec.to_builtins(self._sampling)
 
     async def _tell(self, told: Told) -> None:
         for kind, fields in told:

@@ -6,10 +6,14 @@ the next turn finds them, and is given each turn's output in that thread; it mus
 By rule, not by growing lag: a tick that ran long is followed by the next at once; a clock
 that is more than `BEHIND` turns behind lets whole turns pass unheard, for everybody, and
 says so. While ticks run close to their deadline, or have missed it, nobody is admitted.
+A fault in one conversation, or of one guest, ends that one, with the reason; only what the
+device raises ends all.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import queue
 import threading
 import time
@@ -37,12 +41,13 @@ STOPPING = "the server is stopping; try another"
 class Turn(NamedTuple):
     """What a guest is given. t_s: when the turn's input ended, on the guest's clock;
     missing_ms: of its input, silence in place of sound that had not come; given: that
-    input, as the model was given it."""
+    input, as the model was given it; made_s: when the output was there, on the room's."""
 
     out: Output
     t_s: float
     missing_ms: float
     given: Looked
+    made_s: float = 0.0
 
     def on_clock(self, t_s: float) -> float:
         """A time of the conversation's own, which lacks the turns that passed unheard, on
@@ -66,13 +71,18 @@ class Guest(Protocol):
 
 class Tick(NamedTuple):
     """Of one tick: how long after its time it began, what it took to hear and to say,
-    and to give to the guests. met: it ended before the next one's time."""
+    and to hand to the guests, who send it in their own time. met: it ended before the next
+    one's time; positions: of the cache, in use; sound, words: turns and tokens that wait
+    for the next tick."""
 
     late_ms: float
     compute_ms: float
     send_ms: float
     sessions: int
     met: bool
+    positions: int = 0
+    sound: float = 0.0
+    words: int = 0
 
 
 @dataclass
@@ -246,7 +256,8 @@ class Room:
 
     def _eject(self, guest: Guest, why: str) -> None:
         self._out(guest)
-        guest.ended(why)
+        with contextlib.suppress(Exception):  # whoever cannot be told is gone
+            guest.ended(why)
 
     def _live(self) -> None:
         due = self._now()
@@ -262,7 +273,9 @@ class Room:
             with self._open:
                 self._stopping.set()
             while not self._asked.empty():
-                self._asked.get()[0].set_exception(Full(STOPPING))
+                future, _ = self._asked.get()
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(Full(STOPPING))
             for guest in [*self._places]:
                 self._eject(guest, STOPPING)
 
@@ -296,21 +309,34 @@ class Room:
     def _tick(self, due: float) -> None:
         began = self._now()
         given, missing = self._take()
-        outs = self.engine.tick(given)
+        faults: dict[Seat, Exception] = {}
+        outs = self.engine.tick(given, faults.__setitem__)
         done = self._now()
         for place in [*self._places.values()]:
-            if place.seat in outs:
+            if error := faults.get(place.seat):
+                self._break(place.guest, error)
+            elif place.seat in outs:
                 place.turns += 1
                 unheard = 1e3 * TURN_S * place.passed + missing[place.seat]
                 place.passed = 0
                 t_s = round(place.turns * TURN_S, 3)
-                turn = Turn(outs[place.seat], t_s, unheard, given[place.seat])
+                turn = Turn(outs[place.seat], t_s, unheard, given[place.seat], done)
                 self._give(place.guest, turn)
         ended = self._now()
         late, compute, send = (1e3 * x for x in (began - due, done - began, ended - done))
-        tick = Tick(late, compute, send, len(outs), ended <= due + TURN_S)
+        sound, words = self._waits()
+        tick = Tick(
+            late, compute, send, len(outs), ended <= due + TURN_S,
+            self.engine.positions, sound, words,
+        )  # fmt: skip
         self.figures.add(tick)
         self._watch(tick)
+
+    def _waits(self) -> tuple[float, int]:
+        """Turns of sound, and tokens, that no tick has taken yet."""
+        places = self._places.values()
+        words = sum(len(place.seat.talk.state()["waiting"]) for place in places)
+        return sum(place.guest.line.waiting for place in places), words
 
     def _take(self) -> tuple[dict[Seat, Looked], dict[Seat, float]]:
         """Every guest's input. One whose input is wrong leaves; others do not notice."""
@@ -326,6 +352,11 @@ class Room:
             except Exception as error:  # of one client
                 self._eject(guest, str(error))
         return given, missing
+
+    def _break(self, guest: Guest, error: Exception) -> None:
+        """A conversation's own half failed: a fault of ours, or of what it was given."""
+        logging.getLogger(__name__).error("a conversation failed: %r", error)
+        self._eject(guest, f"the conversation failed ({error!r}); begin a new one")
 
     def _give(self, guest: Guest, turn: Turn) -> None:
         try:

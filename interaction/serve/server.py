@@ -6,6 +6,7 @@ GET /          a page to talk on
 WS  /api/chat  Moshi's protocol         WS  /v1/live/sessions, /v1/realtime  OpenAI's
 GET /v1/recordings  whether conversations are recorded, and on what terms
 DELETE /v1/recordings/{name}  with the conversation's token: a recording is gone
+DELETE /v1/snapshots  with a snapshot's token: it is gone, and what is held under it
 """
 
 from __future__ import annotations
@@ -98,6 +99,17 @@ async def _terms(request: Request) -> Response:
     return JSONResponse({"records": house.archive is not None, "terms": TERMS})
 
 
+async def _discard(request: Request) -> Response:
+    """Whatever the token: who has none learns nothing."""
+    house: House = request.app.state.house
+    if why := house.limits.refuses(request):
+        return PlainTextResponse(f"{why}\n", 403)
+    if not (token := request.headers.get(TOKEN)):
+        return PlainTextResponse(f"send the snapshot's token in {TOKEN}\n", 400)
+    await house.away.forget(token)
+    return Response(status_code=204)
+
+
 async def _forget(request: Request) -> Response:
     house: House = request.app.state.house
     if why := house.limits.refuses(request):
@@ -123,7 +135,7 @@ def app(
     """The room lives as long as the app does. temperature: of text and control tokens, for
     clients whose protocol has no word for it; close: share of a turn that ticks may take
     before nobody more is admitted; background: opened with the room."""
-    metrics = Metrics(engine.slots)
+    metrics = Metrics(engine.slots, engine.holds)
     room = Room(engine, watch=metrics.watch, close=close)
     away = Away(room, metrics, limits.grace_s, shelf)
     house = House(room, limits, metrics, away, archive, temperature=temperature)
@@ -151,6 +163,7 @@ def app(
         Route("/metrics", _metrics),
         Route("/v1/recordings", _terms),
         Route("/v1/recordings/{name}", _forget, methods=["DELETE"]),
+        Route("/v1/snapshots", _discard, methods=["DELETE"]),
         Route("/v1/native", _knock),
         WebSocketRoute("/v1/native", _way_in(Native)),
         WebSocketRoute("/v1/live/sessions", _way_in(Live)),

@@ -6,6 +6,7 @@ directory, at once or one after another.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -63,7 +64,8 @@ class Shelf:
 
     def put_back(self, token: str) -> None:
         path = self._path(token)
-        os.replace(path.with_name(path.name + CLAIMED), path)
+        with contextlib.suppress(FileNotFoundError):  # dropped meanwhile
+            os.replace(path.with_name(path.name + CLAIMED), path)
 
     def drop(self, token: str) -> None:
         """Claimed or not; one that is gone may be dropped again."""

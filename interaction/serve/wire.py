@@ -80,6 +80,10 @@ class Wire(ABC):
         """Whether the client takes delegations itself."""
         return False
 
+    def context(self, call: Call) -> str:
+        """What a background model is told beside the conversation."""
+        return call.instructions
+
     async def run(self) -> None:
         try:
             begun = self._begun = await self._begin()
@@ -175,18 +179,21 @@ class Wire(ABC):
                 self._follow(begun.call, turn)
                 if self._recording and self.house.archive:
                     self.house.archive.take(self._recording, turn)
+                began = time.monotonic()
+                self.house.metrics.queue.observe(max(began - turn.made_s, 0.0))
                 try:
                     async with asyncio.timeout(SLOW_S):
                         await self.said(turn)
                 except TimeoutError:
                     begun.call.end(SLOW)
                     return
+                self.house.metrics.send.observe(time.monotonic() - began)
             await self._bye(begun.call.why or "")
 
     def _follow(self, call: Call, turn: Turn) -> None:
         """What the background makes of a turn, and has to show."""
         if call.partner and not self.delegates():
-            call.partner.memory.instructions = call.instructions
+            call.partner.memory.instructions = self.context(call)
             at = f"/v1/recordings/{self._recording}" if self._recording else ""
             call.partner.memory.audio_at = at
             self.task = call.partner.follow(turn.out)
@@ -194,7 +201,9 @@ class Wire(ABC):
             call.thoughts.clear()
 
     def _note(self, line: Stream | Numbered) -> None:
-        """What was dropped, for the figures."""
+        """What was dropped, and how evenly sound came, for the figures."""
+        while line.pace.uneven_s:
+            self.house.metrics.jitter.observe(line.pace.uneven_s.popleft())
         for why, n in line.dropped.items():
             self.house.metrics.dropped.labels(why).inc(n - self._noted[why])
             self._noted[why] = n

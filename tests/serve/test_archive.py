@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import stat
@@ -17,6 +18,7 @@ import websockets
 from interaction.serve import messages as m
 from interaction.serve.archive import TOKEN
 from interaction.serve.client import Client
+from interaction.serve.opus import OggEncoder
 
 RATE = 16_000
 
@@ -152,6 +154,62 @@ def test_live_clients_consent_in_the_address(strict):
 
     assert asyncio.run(converse({})) is None
     assert asyncio.run(converse({"consent": "true"}))
+
+
+async def realtime(server, query) -> tuple[str, str] | None:
+    """Some turns of it. -> its recording's name and token, if it is told any."""
+    sdk = openai.AsyncOpenAI(
+        api_key=server.key, base_url=f"http://127.0.0.1:{server.port}/v1"
+    )
+    async with sdk.realtime.connect(model="nano", extra_query=query) as connection:
+        session = (await connection.recv()).session
+        loud = np.resize(sound(1), 12_000) * 32768
+        data = base64.b64encode(loud.astype("<i2").tobytes()).decode()
+        await connection.input_audio_buffer.append(audio=data)
+        ticks = server.figure("interaction_tick_seconds_count")
+        while server.figure("interaction_tick_seconds_count") < ticks + 4:
+            await asyncio.sleep(0.1)
+    name = getattr(session, "recording", None)
+    return (name, session.id) if name else None
+
+
+async def moshi(server, query) -> tuple[str, str] | None:
+    asked = "".join(f"&{name}={value}" for name, value in query.items())
+    url = f"ws://127.0.0.1:{server.port}/api/chat?key={server.key}{asked}"
+    told, sounds = None, 0
+    async with websockets.connect(url) as socket:
+        await socket.send(b"\x01" + OggEncoder().push(np.resize(sound(1), 9_600)))
+        while sounds < 4:
+            kind, *payload = await asyncio.wait_for(socket.recv(decode=False), 20)
+            sounds += kind == 1
+            if kind == 4:
+                about = json.loads(bytes(payload))
+                told = about["recording"], about["token"]
+    return told
+
+
+@pytest.mark.parametrize("talk", [realtime, moshi])
+def test_clients_of_others_protocols_consent_in_the_address_too(strict, talk):
+    """It is whole when they leave, and gone when they say so."""
+
+    async def converse():
+        name, token = await talk(strict, {"consent": "true"})
+        await whole(strict.records / name)
+        return name, token
+
+    before = sorted(strict.records.iterdir())
+    assert asyncio.run(talk(strict, {})) is None
+    strict.emptied()
+    assert sorted(strict.records.iterdir()) == before
+    name, token = asyncio.run(converse())
+    place = strict.records / name
+    about = json.loads((place / "about.json").read_text())
+    assert about["protocol"] == talk.__name__ and about["seconds"] >= 3 * 0.2
+    both, _ = soundfile.read(place / "sound.flac", dtype="int16")
+    assert len(both) == about["seconds"] * RATE and both[:, 0].any()
+    assert (place / "events.jsonl").exists()
+    assert delete(strict, name, "no token") == 403
+    assert delete(strict, name, token) == 204 and not place.exists()
 
 
 @pytest.mark.parametrize("running", [True, False])

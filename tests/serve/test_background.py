@@ -141,7 +141,8 @@ def test_charts_are_drawn(thinking):
 
 
 @pytest.mark.parametrize(
-    ("delegation", "target"), [(None, "responses"), ("client", "client")]
+    ("delegation", "target"),
+    [(None, "client"), ("client", "client"), ("responses", "responses")],
 )
 def test_a_live_client_may_take_delegations_itself(thinking, delegation, target):
     async def converse():
@@ -160,7 +161,7 @@ def test_a_live_client_may_take_delegations_itself(thinking, delegation, target)
 
     found = asyncio.run(converse())
     assert found.target == target and isinstance(found.directive, str)
-    assert found.id.startswith("dlg_" if delegation else "task_")
+    assert found.id.startswith("dlg_" if target == "client" else "task_")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from interaction.package import open_package
 from interaction.recording import CompileCounter
 from interaction.serve.engine import Engine, Full
 
-TURN, SLOTS = 3200, 6
+TURN, SLOTS = 3200, 16
 
 
 def heard(person: int, turn: int) -> dict:
@@ -72,19 +72,22 @@ def empty(engine):
 
 
 def test_among_others_as_alone(engine, alone):
-    """People come, go and pause; slots are used again. Nothing compiles meanwhile."""
+    """Every slot is taken; people go, come and pause; slots are used again. Nothing
+    compiles meanwhile."""
     said: dict[int, list[bytes]] = {}
     here: dict = {}
-    rng = np.random.default_rng(0)
+    rng, slots = np.random.default_rng(0), [*range(SLOTS)]
     with CompileCounter() as counter:
-        for tick in range(40):
-            if len(here) < SLOTS and tick % 3 == 0:
+        for tick in range(24):
+            while len(here) < SLOTS and tick % 3 == 0:
                 person = len(said)
                 here[person] = engine.admit(seed=person, temperature=1.0)
                 said[person] = []
-            if tick % 8 == 7:
+            if tick % 3 == 1:
                 engine.leave(here.pop(min(here)))
-            now = {p: seat for p, seat in here.items() if rng.random() < 0.9}
+            full = tick % 3 == 0
+            now = {p: seat for p, seat in here.items() if full or rng.random() < 0.9}
+            assert not full or sorted(seat.slot for seat in now.values()) == slots
             for person, found in advance(engine, now).items():
                 said[person].append(found)
     assert counter.count == 0

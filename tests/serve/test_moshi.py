@@ -158,7 +158,10 @@ def test_instructions_are_read_first(served):
         url = f"http://127.0.0.1:{served.port}/v1"
         client = openai.AsyncOpenAI(api_key=served.key, base_url=url)
         query = "&text_prompt=be%20brief&text_temperature=1"
-        async with talk(served, query) as talker, client.live.connect() as live:
+        async with (
+            talk(served, query) as talker,
+            client.live.connect(extra_query={"seed": "0"}) as live,
+        ):
             start = {"model": "nano", "instructions": "be brief"}
             await live.session.start(session=start)
             words, turns = "", 0

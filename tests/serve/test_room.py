@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-from interaction.conversation import Event
+from interaction.conversation import Event, Words
 from interaction.errors import InputError
 from interaction.package import open_package
 from interaction.serve.away import Away
@@ -32,10 +32,11 @@ class Caller:
         self.turns: queue.Queue = queue.Queue()
         self.why: queue.Queue = queue.Queue()
         self.pictures: np.ndarray | None = None
+        self.words: list = []
         self.breaks = False
 
     def brings(self):
-        return self.pictures, []
+        return self.pictures, self.words
 
     def given(self, turn) -> None:
         if self.breaks:
@@ -112,6 +113,27 @@ def test_one_guest_breaks_and_others_do_not_notice(room):
     assert before == [round(0.2 * k, 1) for k in range(1, 9)]
     assert room.guests == SLOTS - 2
     enter(room, Caller())
+
+
+@pytest.mark.parametrize("way", ["in", "out"])
+def test_a_conversation_that_fails_ends_alone(room, way):
+    """Words that are none raise on the way in; a talk without its text, on the way out."""
+    well, failed = Caller(), Caller()
+    for caller in (well, failed):
+        enter(room, caller)
+    failed.next(1)
+    if way == "in":
+        failed.words = [Words(5)]
+    else:
+        room._places[failed].seat.talk._text = None
+    room.clock.steps.release(4)
+    why = failed.why.get(timeout=60)
+    assert why.startswith("the conversation failed (AttributeError") and "new one" in why
+    enter(room, other := Caller())
+    other.next(1)
+    ticks = [turn.t_s for turn in well.next(6)]
+    assert ticks == [round(0.2 * k, 1) for k in range(1, 7)]
+    assert room.alive and room.guests == 2
 
 
 def test_a_clock_far_behind_lets_turns_pass_and_says_so(room):
@@ -193,7 +215,7 @@ def test_the_clock_waits_for_no_disk(room, tmp_path):
 
     caller, shelf = Caller(), Slow(tmp_path, room.engine.cfg, 60.0)
     enter(room, caller)
-    away = Away(room, Metrics(SLOTS), 20.0, shelf)
+    away = Away(room, Metrics(SLOTS, room.engine.holds), 20.0, shelf)
 
     async def file():
         filing = asyncio.create_task(away.file("token", caller))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from interaction import snapshot
+from interaction.serve.archive import TOKEN
 from interaction.serve.client import Client, Refused
 from interaction.serve.shelf import Shelf
 
@@ -169,6 +170,41 @@ def test_what_cannot_be_resumed_is_refused_in_one_line(after, person, shelf, tin
 
     asyncio.run(spoil())
     assert not any(shelf.iterdir())
+
+
+def discard(server, token: str | None, key: str | None = None) -> int:
+    headers = {"Authorization": f"Bearer {key or server.key}"}
+    headers |= {} if token is None else {TOKEN: token}
+    return server.get("/v1/snapshots", "DELETE", **headers)[0]
+
+
+def test_a_snapshot_is_deleted_by_its_token(after, person, shelf):
+    """The conversation goes on; of one that waits for its client nothing stays."""
+
+    async def keep():
+        async with person(after, 0) as talk:
+            await talk.client.snapshot()
+            await talk.converse(8)
+            (kept,) = talk.client.kept
+            (path,) = shelf.iterdir()
+            assert discard(after, kept.token, "no key") == 403
+            assert discard(after, None) == 400 and discard(after, "another") == 204
+            assert path.exists()
+            assert discard(after, kept.token) == discard(after, kept.token) == 204
+            assert not any(shelf.iterdir())
+            assert "no conversation waits" in await refused(after, kept.token, fork=True)
+            await talk.converse(3)
+        gone = await person(after, 1).__aenter__()
+        await gone.converse(2)
+        gone.client._socket.transport.abort()
+        while not any(shelf.iterdir()):
+            await asyncio.sleep(0.05)
+        assert discard(after, gone.client.token) == 204
+        assert not any(shelf.iterdir())
+        assert after.figure("interaction_sessions_held") == 0
+        assert "no conversation waits" in await refused(after, gone.client.token)
+
+    asyncio.run(keep())
 
 
 def test_a_server_that_stops_puts_away_who_still_talks(after, person, alone, shelf):
