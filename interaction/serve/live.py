@@ -3,9 +3,9 @@
 `/v1/live/sessions`, JSON. Sound is PCM at 16 or 24 kHz, or G.711; what the agent hears and
 says comes as transcript deltas of stream time. When the model delegates, the client is told
 (`session.delegation.created`, with what the model wrote to it as `directive`) and takes the
-task, as the protocol has it where `delegation` is omitted; `{"type": "responses"}` leaves it
-to the server's own background model. When the model calls that off, the client is told too
-(`session.delegation.cancelled`, an event of ours).
+task, as the protocol has it where `delegation` is omitted; `{"type": "responses"}` leaves
+it to the server's own background model. When the model calls that off, the client is told
+too (`session.delegation.cancelled`, an event of ours).
 
 Commentary is read by the model as words of its background: it may say them. Thinking is
 silent: no model that speaks reads it and nobody is shown it; the background model is given
