@@ -8,9 +8,8 @@ duplex, and unknown types none at all: they are dropped, as the protocol demands
 
 The address may ask for what `Query` has; other fields are let pass. With `consent=true`,
 where the server records, metadata tells the recording's name and the token that deletes it.
-A session whose connection broke has ended, and nothing tells of sound that has not come. As
-documented in
-rust/protocol.md of kyutai-labs/moshi, and fields as its servers read them.
+A session whose connection broke has ended, and nothing tells of sound that has not come.
+As documented in rust/protocol.md of kyutai-labs/moshi, and fields as its servers read them.
 """
 
 from __future__ import annotations
