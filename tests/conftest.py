@@ -22,7 +22,7 @@ LONGEST = (  # by minutes
     "parity/test_parity.py", "train/test_training.py", "interop/test_oracles.py",
     "train/test_hosts.py", "planning/test_compiled.py", "test_model.py",
     "train/test_guard.py", "test_bench.py", "background/test_local.py",
-    "train/test_mesh.py", "eval/test_wire.py",
+    "train/test_mesh.py", "launch/test_drill.py", "eval/test_wire.py",
 )  # fmt: skip
 NO_BROWSER = "the page was not tried: no Chromium or Chrome on PATH; install chromium"
 
