@@ -22,7 +22,7 @@ def pack_together(
     dialogues: Iterable[Dialogue], text: Text, cfg: ModelConfig, shape: Shape, turns: int
 ) -> Row:
     """As `pack` makes of one, and `age`, int32 [T]. turns: of all dialogues, at most. What
-    does not fit is cut at a whole micro-turn, and is the row's last."""
+    does not fit is cut at a whole micro-turn."""
     row = _empty(cfg, shape, turns)
     n = turn = patches = voice = 0
     for dialogue in dialogues:
@@ -43,8 +43,6 @@ def pack_together(
         turn += kept
         patches += int((one["kind"] == Kind.PATCH).sum())
         voice += int((one["voice_at"] >= 0).sum())
-        if kept < dialogue.turns:
-            break
     return row | {"n_valid": np.int32(n)}
 
 

@@ -17,12 +17,13 @@ from interaction.modality.text import Text
 from interaction.package import ASSETS
 
 TEXT = Text.open(ASSETS / "nano" / "tokenizer.json")
-WIDE = Shape(1200, 80, 300)
+WIDE = Shape(2000, 200, 400)
 
 
 @functools.cache
 def dialogue(index: int, turns: int):
-    return world.dialogue(3, index, turns=turns)
+    mix = {"vision_color": 0.8, "echo": 0.2}
+    return world.dialogue(3, index, turns=turns, mix=mix)
 
 
 CHOICES = st.tuples(st.integers(0, 5), st.sampled_from([8, 24, 31]))
@@ -71,7 +72,7 @@ def test_each_is_what_it_is_alone(tiny, chosen):
 @pytest.mark.parametrize("positions", [200, 330, 360, 600])
 def test_what_does_not_fit_is_cut_at_a_turn(tiny, positions):
     dialogues = [dialogue(i, 24) for i in range(3)]
-    shape = Shape(positions, 80, 300)
+    shape = Shape(positions, 200, 400)
     row = pack_together(dialogues, TEXT, tiny, shape, 72)
     n = int(row["n_valid"])
     assert 0 < n <= positions
