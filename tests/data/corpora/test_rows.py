@@ -49,6 +49,11 @@ def test_bins_hold_everything_once_and_are_few(costs, seed):
     assert sum(n <= 6 for n in held) <= 1  # two such would have shared one
 
 
+def test_the_fullest_bin_that_has_room_is_taken():
+    """7 + 5 and 6 + 4 + 2: in the emptiest, 2 would be left over."""
+    assert len(best_fit([7, 6, 5, 4, 2], 12, seed=0)) == 2
+
+
 def test_windows_follow_from_the_seed_and_move_between_epochs():
     windows, again, other = (Windows((100, 47), TURNS, seed) for seed in (3, 3, 4))
     rows = [windows[i] for i in range(8 * 40)]
