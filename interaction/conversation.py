@@ -133,6 +133,11 @@ class Conversation:
         now, channel = self._read()
         return TurnInput(self._ear.push(given.wave), given.patches, now, channel)
 
+    @property
+    def words_waiting(self) -> int:
+        """Tokens that later turns will bring."""
+        return len(self._waiting)
+
     def _read(self) -> tuple[tuple[int, ...], Kind]:
         """The tokens that this turn has room for, and whose they are."""
         if not self._waiting:

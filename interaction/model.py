@@ -97,6 +97,9 @@ def specs(cfg: ModelConfig) -> dict[str, Any]:
     }
 
 
+TRUNK = ("embed", "layers", "norm")
+"""Parameters that `forward` takes; the rest are of heads."""
+
 FLOAT32 = ("router", "conv", "norm")
 """Parameters that stay float32 whatever `cfg.dtype`: routing, short convolutions and
 norm scales, as in Inkling. The flow head works in float32 altogether."""

@@ -83,17 +83,24 @@ class Training(NamedTuple):
     key: jax.ShapeDtypeStruct
 
 
+def describe_rows(
+    config: Any, cfg: ModelConfig, rows: int
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """So many rows of a config file's data."""
+    d = config.data
+    sizes = Shape(d.positions, d.patches, d.audio_out)
+    return {
+        name: jax.ShapeDtypeStruct((rows, *shape), dtype)
+        for name, (shape, dtype) in shapes(cfg, sizes, d.turns).items()
+    }
+
+
 def describe_training(config: Any, cfg: ModelConfig, mesh: Mesh) -> Training:
     """Of a config file, on a mesh."""
-    sizes = Shape(config.data.positions, config.data.patches, config.data.audio_out)
     check_rows(mesh, config.train.batch)
-    rows = {
-        name: jax.ShapeDtypeStruct((config.train.batch, *shape), dtype)
-        for name, (shape, dtype) in shapes(cfg, sizes, config.data.turns).items()
-    }
     return Training(
         described_state(cfg, optimiser(config.train, cfg, mesh), mesh),
-        described(mesh, rows, BY_ROW),
+        described(mesh, describe_rows(config, cfg, config.train.batch), BY_ROW),
         described(mesh, jax.eval_shape(jax.random.key, 0), EVERYWHERE),
     )
 

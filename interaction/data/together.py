@@ -39,10 +39,8 @@ def pack_together(
         if not kept:
             break
         n = start + int(one["n_valid"])
-        _place(row, one, start, turn, kept, patches, voice)
-        turn += kept
-        patches += int((one["kind"] == Kind.PATCH).sum())
-        voice += int((one["voice_at"] >= 0).sum())
+        shown, said = _place(row, one, start, turn, kept, patches, voice)
+        turn, patches, voice = turn + kept, patches + shown, voice + said
     return row | {"n_valid": np.int32(n)}
 
 
@@ -59,8 +57,8 @@ def _empty(cfg: ModelConfig, shape: Shape, turns: int) -> Row:
 
 def _place(
     row: Row, one: Row, start: int, turn: int, turns: int, patches: int, voice: int
-) -> None:
-    """Copy a session's own row to its place."""
+) -> tuple[int, int]:
+    """Copy a session's own row to its place. -> its patches, of pictures and of voice."""
     n = int(one["n_valid"])
     at, kind = slice(start, start + n), one["kind"][:n]
     before = np.zeros(n, np.int32)
@@ -76,8 +74,9 @@ def _place(
     heard = slice(turn * AUDIO_PER_TURN, (turn + turns) * AUDIO_PER_TURN)
     for name in ("dmel", "heard"):
         row[name][heard] = one[name][: turns * AUDIO_PER_TURN]
-    shown, said = (kind == Kind.PATCH).sum(), (one["voice_at"] >= 0).sum()
+    shown, said = int((kind == Kind.PATCH).sum()), int((one["voice_at"] >= 0).sum())
     row["patches"][patches : patches + shown] = one["patches"][:shown]
     for name in ("voice", "voice_first"):
         row[name][voice : voice + said] = one[name][:said]
     row["voice_at"][voice : voice + said] = one["voice_at"][:said] + start
+    return shown, said

@@ -12,22 +12,17 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from interaction import model
 from interaction.blocks import Block
 from interaction.config import ModelConfig
-from interaction.data.pack import Shape, shapes
-from interaction.modality.audio import PATCH_DIM
 from interaction.parallel.mesh import row_devices
 from interaction.parallel.placement import BY_ROW, EVERYWHERE, held_bytes, of_params, over
 from interaction.params import Params, abstract
+from interaction.pod import describe_rows
 from interaction.train.losses import to_block
 from interaction.train.state import leaves_of
-
-USED = ("embed", "layers", "norm")
-"""Parameters of `model.forward`."""
 
 
 def activations(config: Any, cfg: ModelConfig, mesh: Mesh) -> dict[str, int]:
@@ -51,8 +46,8 @@ def _kept(
 ) -> int:
     """Bytes that f's derivative keeps of so many rows of a device: what twice as many keep
     more. So parameters, which it keeps too, do not count."""
-    names = {name: x for name, x in model.specs(cfg).items() if name in USED}
-    at = {name: x for name, x in of_params(cfg, mesh).items() if name in USED}
+    names = {name: x for name, x in model.specs(cfg).items() if name in model.TRUNK}
+    at = {name: x for name, x in of_params(cfg, mesh).items() if name in model.TRUNK}
 
     def keeps(params: Params, block: Block) -> list[jax.Array]:
         run = lambda params: f(model.whole(params, cfg), block)  # noqa: E731
@@ -67,11 +62,5 @@ def _kept(
 
 
 def _block(config: Any, cfg: ModelConfig, rows: int) -> Block:
-    d = config.data
-    sizes = Shape(d.positions, d.patches, d.audio_out)
-    batch = {
-        name: jax.ShapeDtypeStruct((rows, *shape), dtype)
-        for name, (shape, dtype) in shapes(cfg, sizes, d.turns).items()
-    }
-    voice: Any = jax.ShapeDtypeStruct((rows, d.audio_out, PATCH_DIM), jnp.float32)
-    return to_block(batch, voice)
+    batch: dict[str, Any] = describe_rows(config, cfg, rows)
+    return to_block(batch, batch["voice"])

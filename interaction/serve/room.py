@@ -335,7 +335,7 @@ class Room:
     def _waits(self) -> tuple[float, int]:
         """Turns of sound, and tokens, that no tick has taken yet."""
         places = self._places.values()
-        words = sum(len(place.seat.talk.state()["waiting"]) for place in places)
+        words = sum(place.seat.talk.words_waiting for place in places)
         return sum(place.guest.line.waiting for place in places), words
 
     def _take(self) -> tuple[dict[Seat, Looked], dict[Seat, float]]:

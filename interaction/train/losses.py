@@ -179,9 +179,8 @@ def to_block(batch: dict, voice: jax.Array) -> Block:
 
 def _split(params: Params) -> tuple[Params, Params]:
     """Parameters that the layers take, and those that the heads take."""
-    names = ("embed", "layers", "norm")
-    heads = {name: x for name, x in params.items() if name not in names}
-    return {name: params[name] for name in names}, heads
+    heads = {name: x for name, x in params.items() if name not in model.TRUNK}
+    return {name: params[name] for name in model.TRUNK}, heads
 
 
 def _heads(
