@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from interaction.background.asking import Asking
 from interaction.background.backends import Backend
@@ -29,6 +30,7 @@ from interaction.conversation import Output
 from interaction.grammar import MAX_TEXT_IN, Kind
 
 CANCEL = "cancel"  # a directive that ends all tasks in place of opening one
+INSTEAD = "instead"  # the first word of one that ends them, and opens another
 LONGEST = 400  # characters that are read of one update
 TIMER = "timer"  # the word before the label of one that has run out, and its task
 FAILED = "failed"  # the word before a failure's reason
@@ -42,6 +44,23 @@ def words(update: Update) -> str:
         case Failed(why) if why != CANCELLED:
             return f"{FAILED} {why}"[:LONGEST]
     return ""
+
+
+class Order(NamedTuple):
+    """ends: the tasks that are open; begins: another, whose directive is `rest`."""
+
+    ends: bool
+    begins: bool
+    rest: str
+
+
+def order(directive: str) -> Order:
+    """What a delegation asks for."""
+    first, _, rest = directive.partition(" ")
+    if first == INSTEAD:
+        return Order(ends=True, begins=True, rest=rest.strip())
+    cancels = directive == CANCEL
+    return Order(ends=cancels, begins=not cancels, rest=directive)
 
 
 class Partner:
@@ -73,20 +92,21 @@ class Partner:
         self.memory.follow(out)
         self.asking.follow(out)
         task = None
-        if out.directive == CANCEL:
-            self.cancel()
-        elif Kind.DELEGATE.name in {event.kind for event in out.events}:
-            task = self._open(out)
+        if Kind.DELEGATE.name in {event.kind for event in out.events}:
+            asked = order(out.directive)
+            if asked.ends:
+                self.cancel()
+            if asked.begins:
+                task = self._open(out.turn_s, asked.rest)
         # Where a turn was read full, some of what it was given may wait still.
         if len(out.given.text) < MAX_TEXT_IN:
             self.reading.turn()
         return task
 
-    def _open(self, out: Output) -> str:
+    def _open(self, now_s: float, directive: str) -> str:
         task = f"task_{next(self._numbers)}"
-        self.memory.note("delegated", out.turn_s, out.directive)
-        specs = self._tools.specs
-        self.desk.open(self.memory.context(task, out.turn_s, out.directive, specs))
+        self.memory.note("delegated", now_s, directive)
+        self.desk.open(self.memory.context(task, now_s, directive, self._tools.specs))
         return task
 
     def typed(self, text: str) -> None:

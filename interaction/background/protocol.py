@@ -3,7 +3,8 @@
 DELEGATE opens a task. It is given a `Context`: the whole conversation so far, and not a
 question alone. It streams `Update`s back, as they are found, and ends with `Final` or
 `Failed`. Before a tool acts on the world, the user is asked (`Ask`) and answers (`Answer`),
-by a click or in words; DELEGATE with the directive `cancel` ends all tasks (`Cancel`).
+by a click or in words. DELEGATE with the directive `cancel` ends all tasks (`Cancel`), and
+with `instead`, and what is wanted now, all but the one that it opens.
 `python -m interaction.background.protocol` prints the JSON schema. To a task:
 
     {"version": "interaction.background/1", "task": "task_1", "asked_s": 4.2,

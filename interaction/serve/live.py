@@ -4,8 +4,8 @@
 says comes as transcript deltas of stream time. When the model delegates, the client is told
 (`session.delegation.created`, with what the model wrote to it as `directive`) and takes the
 task, as the protocol has it where `delegation` is omitted; `{"type": "responses"}` leaves
-it to the server's own background model. When the model calls that off, the client is told
-too (`session.delegation.cancelled`, an event of ours).
+it to the server's own background model. When the model calls off what was delegated, the
+client is told too (`session.delegation.cancelled`, an event of ours).
 
 Commentary is read by the model as words of its background: it may say them. Thinking is
 silent: no model that speaks reads it and nobody is shown it; the background model is given
@@ -29,7 +29,7 @@ import msgspec
 import numpy as np
 from starlette.websockets import WebSocket
 
-from interaction.background.partner import CANCEL
+from interaction.background.partner import order
 from interaction.errors import InputError
 from interaction.grammar import Kind
 from interaction.serve import events
@@ -237,20 +237,25 @@ class Live(Wire):
             if what.lane == "user":
                 heard = {"delta": f" {what.text}"} | span
                 await self._tell("session.input_transcript.delta", heard)
-            elif what.kind == Kind.DELEGATE.name and out.directive == CANCEL:
-                await self._tell("session.delegation.cancelled", {"offset_ms": end})
             elif what.kind == Kind.DELEGATE.name:
-                target = "client" if self.task is None else "responses"
-                asked = {"id": self.task or events.new_id("dlg"), "target": target}
-                asked |= {"type": "delegation", "directive": out.directive}
-                self._asked.append(asked["id"])
-                created = {"delegation": asked, "offset_ms": end}
-                await self._tell("session.delegation.created", created)
+                await self._delegated(out.directive, end)
         if out.text:
             span = {"start_ms": self._now_ms, "end_ms": self._now_ms + self.house.turn_ms}
             await self._tell("session.output_transcript.delta", {"delta": out.text} | span)
         if time.time() >= self._expires and self._begun:
             self._begun.call.end(EXPIRED)
+
+    async def _delegated(self, directive: str, end_ms: int) -> None:
+        wanted = order(directive)
+        if wanted.ends:
+            await self._tell("session.delegation.cancelled", {"offset_ms": end_ms})
+        if wanted.begins:
+            target = "client" if self.task is None else "responses"
+            asked = {"id": self.task or events.new_id("dlg"), "target": target}
+            asked |= {"type": "delegation", "directive": wanted.rest}
+            self._asked.append(asked["id"])
+            created = {"delegation": asked, "offset_ms": end_ms}
+            await self._tell("session.delegation.created", created)
 
     async def wrong(self, what: str, got: dict[str, Any]) -> None:
         error = events.complaint(what) | {"client_event_id": events.name_of(got)}

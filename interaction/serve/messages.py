@@ -15,6 +15,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from interaction.background import protocol
+from interaction.background.protocol import Ask
+
 BYTES = 6_400  # of a turn's sound
 PICTURE = 1 << 20  # bytes at most
 
@@ -65,11 +68,10 @@ class Hear(_Message, tag="hear", forbid_unknown_fields=True):
     text: Annotated[str, Meta(max_length=1_000)] = ""
 
 
-class Answer(_Message, tag="answer", forbid_unknown_fields=True):
+class Answer(protocol.Answer, frozen=True, tag="answer", forbid_unknown_fields=True):
     """Of the user's, to `Ask`."""
 
     number: Count
-    yes: bool
 
 
 class Snapshot(_Message, tag="snapshot", forbid_unknown_fields=True):
@@ -128,17 +130,6 @@ class Say(_Message, tag="say"):
     missing_ms: float
     compute_ms: float
     early_ms: float = 0.0
-
-
-class Ask(_Message, tag="ask"):
-    """Whether a tool may act. about: what it does; arguments: with what, for people. No
-    answer is a no, after `seconds`."""
-
-    number: int
-    tool: str
-    about: str
-    arguments: str
-    seconds: float
 
 
 class Drawn(_Message, tag="drawn"):

@@ -12,7 +12,8 @@ the conversation. `response.create` opens a response for what the model says nex
 closes it empty when the model says nothing for `PATIENCE` turns; `response.cancel` keeps
 the rest of what the model is saying from the client. When the model delegates, the function
 `delegate` is called, if the client has declared it, with the user's words as `heard`, and
-with what the model wrote to it, or nothing, as `directive`: `cancel` calls off the others.
+with what the model wrote to it, or nothing, as `directive`: `cancel` calls off the others,
+and `instead`, before what is wanted now, does too.
 
 The address may ask for a `seed` and a `temperature`, and consent to be recorded
 (`consent=true`): the session tells all three. A recording's token is the session's id. A

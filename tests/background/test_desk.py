@@ -17,7 +17,7 @@ import pytest
 from interaction.background import memory, protocol
 from interaction.background.backends import Lost
 from interaction.background.desk import BROKE, BUSY, CANCELLED, LATE, LOST, Desk, Limits
-from interaction.background.partner import LONGEST, Partner
+from interaction.background.partner import LONGEST, Partner, order
 from interaction.background.protocol import (
     Commentary,
     Context,
@@ -355,6 +355,29 @@ def test_a_cancelled_task_falls_silent():
         ("delegated", ""), ("result", read[0]), ("cancelled", "task_1"),
         ("result", "timer tea"),
     ]  # fmt: skip
+
+
+def test_a_delegation_may_take_the_place_of_those_before():
+    """The one that runs ends untold, and the new one knows nothing of the word for it."""
+
+    async def waits(mind, context):
+        if context.directive == "":
+            await asyncio.sleep(60)
+        yield Final(f"about {context.directive}")
+
+    turns = [
+        turn(0.2, DELEGATES), turn(0.4, DELEGATES, directive="instead the weather"),
+        *[turn(0.6 + 0.2 * k) for k in range(10)],
+    ]  # fmt: skip
+    mine, read, shown, _ = partner(waits, turns)
+    assert read == ["about the weather"] and mine.desk.open_tasks == ()
+    ends = {told.task: told.update for told in shown}
+    assert ends == {"task_1": Failed(CANCELLED), "task_2": Final("about the weather")}
+
+
+def test_a_word_that_begins_like_it_is_a_directive():
+    assert order("insteads red") == (False, True, "insteads red")
+    assert order("cancel the rest") == (False, True, "cancel the rest")
 
 
 def test_what_waits_is_bounded():
