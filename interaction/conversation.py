@@ -36,7 +36,8 @@ TURN_S = TURN_SAMPLES / SAMPLE_RATE
 @dataclass(frozen=True)
 class Event:
     """Something that happened at stream time `t_s`: when it takes effect for the
-    listener. lane: user (words heard), agent (words said), control, background."""
+    listener. lane: user (words heard), agent (words said), control, background. Words
+    begin with a space, and come in pieces where tokens are smaller: " thir", "ty"."""
 
     t_s: float
     lane: str
@@ -49,10 +50,11 @@ class Output:
     """One micro-turn's output. It plays in the 200 ms after the input it answers.
 
     audio: float32 [3200]; text: what the agent said, with its spaces; heard: user words
-    that ended; cleared: drop what is queued for playback before playing this;
-    frame, given: what was emitted and what the turn brought, for records; turn_s: stream
-    time of the end of its input; directive: what was written to the background model and
-    to nobody else: words of a frame that delegates and does not speak.
+    that ended, or pieces of them, with theirs; cleared: drop what is queued for playback
+    before playing this; frame, given: what was emitted and what the turn brought, for
+    records; turn_s: stream time of the end of its input; directive: what was written to
+    the background model and to nobody else: words of a frame that delegates and does not
+    speak.
     """
 
     audio: np.ndarray
@@ -166,7 +168,7 @@ class Conversation:
                 to = directive if kind == Kind.DELEGATE else ""
                 events.append(Event(plays, "control", kind.name, to))
         if text.strip():
-            events.append(Event(plays, "agent", "text", text.strip()))
+            events.append(Event(plays, "agent", "text", text))
         self.turn += 1
         return Output(
             np.asarray(frame.audio),
@@ -187,7 +189,8 @@ class Conversation:
         events = []
         for token, position in ended:
             spoken = token < self._cfg.controls_at
-            if word := self._text.decode([token]).strip() if spoken else "":
+            word = self._text.decode([token]) if spoken else ""
+            if word.strip():
                 t = self.turn * TURN_S + (position + 1) * HOP / SAMPLE_RATE
                 events.append(Event(round(t, 3), "user", "word", word))
         return events

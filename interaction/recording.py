@@ -103,7 +103,7 @@ class Recording:
             "rss_growth_bytes": grown,
             "realtime_factor": round(float(np.mean(warm)) / turn_ms, 4) if warm else None,
             "text": " ".join("".join(self.text).split()),
-            "heard": " ".join(self.heard),
+            "heard": "".join(self.heard).strip(),
             "events": [_plain_event(event) for event in self.events],
         }
 

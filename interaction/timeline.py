@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -103,8 +103,8 @@ def draw(
         _wave(axes, agent, start_s, span_s, _AGENT, AGENT)
         _bars(axes, compute_ms, turn_ms, start_s, span_s)
         shown = [e for e in events if start_s <= e.t_s < start_s + span_s]
-        heard = [e for e in shown if e.lane == "user"]
-        said = [e for e in shown if e.lane == "agent"]
+        heard = whole_words([e for e in shown if e.lane == "user"], at_end=True)
+        said = whole_words([e for e in shown if e.lane == "agent"], at_end=False)
         _words(axes, heard, span_s, _USER, USER, at_end=True)
         _words(axes, said, span_s, _AGENT, AGENT, at_end=False)
         _marks(axes, [e for e in shown if e.lane == "control"])
@@ -175,19 +175,38 @@ def _bars(axes: Axes, compute_ms, turn_ms: int, start_s: float, span_s: float) -
     axes.bar(t_s, heights, turn_s * 0.8, _BARS[0], align="edge", color=colours)
 
 
-def _words(axes, events, span_s: float, centre: float, colour: str, at_end: bool):
+class Word(NamedTuple):
+    t_s: float
+    text: str
+
+
+def whole_words(events: Sequence[Event], at_end: bool) -> list[Word]:
+    """One lane's words, in order, with their pieces brought together: a piece begins with
+    no space. at_end: a word is where its last piece is, not its first."""
+    words: list[Word] = []
+    for event in events:
+        if words and not event.text.startswith(" "):
+            first = words.pop()
+            t_s = event.t_s if at_end else first.t_s
+            words.append(Word(t_s, first.text + event.text))
+        else:
+            words.append(Word(event.t_s, event.text))
+    return words
+
+
+def _words(axes, words, span_s: float, centre: float, colour: str, at_end: bool):
     """Words above a waveform, each on the lowest level where it does not overlap.
 
     at_end: the event marks the word's end (heard words), so the text ends there.
     """
     per_character = _CHARACTER_IN * span_s / (_WIDTH_IN * (_RIGHT - _LEFT))
     ends = [-math.inf] * _WORD_LEVELS
-    for event in sorted(events, key=lambda e: e.t_s):
-        text = event.text.strip()
+    for word in sorted(words, key=lambda w: w.t_s):
+        text = word.text.strip()
         if not text:
             continue
         width = per_character * len(text)
-        start = event.t_s - width if at_end else event.t_s
+        start = word.t_s - width if at_end else word.t_s
         free = [i for i, end in enumerate(ends) if end <= start]
         level = free[0] if free else int(np.argmin(ends))
         start = max(start, ends[level])

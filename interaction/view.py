@@ -53,7 +53,7 @@ class PlainView:
     def turn(self, t_s: float, user: np.ndarray, out) -> None:
         parts = []
         if out.heard:
-            parts.append("heard: " + " ".join(out.heard))
+            parts.append("heard: " + "".join(out.heard).strip())
         if out.text.strip():
             parts.append("says: " + out.text.strip())
         parts += [e.kind.upper() for e in out.events if e.lane == "control"]
@@ -82,7 +82,7 @@ class LiveView:
     def turn(self, t_s: float, user: np.ndarray, out) -> None:
         self._heard.extend(out.heard)
         if out.text.strip():
-            self._said.append(out.text.strip())
+            self._said.append(out.text)
         for event in out.events:
             if event.lane == "control":
                 self._control.append(f"{event.kind.upper()} {event.t_s:.1f}")
@@ -93,7 +93,7 @@ class LiveView:
         table.add_column(width=8)
         table.add_column(width=24)
         table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        heard, said = " ".join(self._heard), " ".join(self._said)
+        heard, said = "".join(self._heard).strip(), "".join(self._said).strip()
         table.add_row("user", _meter(level(user), USER), Text(heard, style=USER))
         table.add_row("agent", _meter(level(out.audio), AGENT), Text(said, style=AGENT))
         share = out.compute_ms / self._turn_ms

@@ -80,7 +80,7 @@ def test_close_words_do_not_overlap(tmp_path):
     figure = timeline.draw(
         np.zeros(160_000, np.float32),
         np.zeros(160_000, np.float32),
-        [Event(3 + 0.1 * i, "user", "word", "seventeen") for i in range(3)],
+        [Event(3 + 0.1 * i, "user", "word", " seventeen") for i in range(3)],
         [],
     )
     figure.canvas.draw()
@@ -90,6 +90,21 @@ def test_close_words_do_not_overlap(tmp_path):
         assert not any(box.overlaps(other) for other in boxes[:i])
         # Moved up, not along: a heard word's text ends where the word ended.
         assert abs(box.x1 - 1600 * (0.06 + 0.93 * (0.3 + 0.01 * i))) < 4
+
+
+def test_pieces_of_words_are_drawn_as_one():
+    """Where a heard word ended, and where one that is said began."""
+    pieces = [Event(2.0, "", "word", " thir"), Event(2.3, "", "word", "ty"),
+              Event(2.5, "", "word", " two")]  # fmt: skip
+    heard, said = (timeline.whole_words(pieces, at_end) for at_end in (True, False))
+    assert [(e.t_s, e.text) for e in heard] == [(2.3, " thirty"), (2.5, " two")]
+    assert [(e.t_s, e.text) for e in said] == [(2.0, " thirty"), (2.5, " two")]
+    silence = np.zeros(64_000, np.float32)
+    events = [e._replace(lane="user") for e in pieces]
+    shown = [
+        t.get_text() for t in timeline.draw(silence, silence, events, []).axes[0].texts
+    ]
+    assert shown == ["thirty", "two"]
 
 
 def test_what_the_background_did_has_a_row_of_its_own():

@@ -26,6 +26,11 @@ LONG = 300  # characters of a question: who cannot be told all is not asked
 QUESTION = "question"  # a question's name among what waits to be read
 
 
+def plain(text: str) -> set[str]:
+    """Its words, without case and stops."""
+    return {word.casefold().strip('.,;:!?"') for word in text.split()}
+
+
 class Asking:
     """Of one conversation; one question at a time."""
 
@@ -35,7 +40,7 @@ class Asking:
         self._answer: asyncio.Future[bool] | None = None
         self._given = self._read = False  # handed over; seen in a turn's input
         self._from_s = math.inf  # the user has been asked
-        self._words: list[str] = []  # of an utterance since, and when the last was heard
+        self._said = ""  # an utterance since, and when the last of it was heard
         self._last_s = 0.0
 
     async def ask(self, spec: ToolSpec, arguments: dict[str, Any]) -> bool:
@@ -63,7 +68,7 @@ class Asking:
         for event in out.events:
             if event.lane == "user" and event.t_s > self._from_s:
                 self._take(event.text, event.t_s)
-        if self._words and out.turn_s - self._last_s >= QUIET_S:
+        if self._said and out.turn_s - self._last_s >= QUIET_S:
             self._judge()
         self._read |= bool(out.given.text) and out.given.channel == Kind.BACKGROUND
         if self._read and out.text.strip():
@@ -72,26 +77,29 @@ class Asking:
     def typed(self, text: str, now_s: float) -> None:
         """By the user."""
         if self._answer is not None and now_s >= self._from_s:
-            self._take(text, now_s)
+            self._take(f" {text} ", now_s)
 
     def _begin(self) -> None:
         self._answer = asyncio.get_running_loop().create_future()
         self._given = self._read = False
-        self._from_s, self._words = math.inf, []
+        self._from_s, self._said = math.inf, ""
 
     def _put(self, whole: bool) -> None:
         self._given = whole
 
     def _take(self, text: str, t_s: float) -> None:
-        self._words += [word.casefold().strip('.,;:!?"') for word in text.split()]
+        """Words, or a piece of one: the last may go on, from "no" to "nothing"."""
+        self._said += text
         self._last_s = t_s
-        if not NO.isdisjoint(self._words):
+        if plain(self._said.rpartition(" ")[0]) & NO:
             self._settle(False)
 
     def _judge(self) -> None:
         """An utterance is over. One that is more than a yes answers nothing."""
-        said, self._words = set(self._words), []
-        if said & YES and said <= YES | BESIDE:
+        said, self._said = plain(self._said), ""
+        if said & NO:
+            self._settle(False)
+        elif said & YES and said <= YES | BESIDE:
             self._settle(True)
 
     def _settle(self, yes: bool) -> None:

@@ -42,8 +42,8 @@ class Memory:
                 self._say("user", event.t_s, event.t_s, event.text)
             elif event.kind == "CLEAR":
                 self.note("interrupted", event.t_s)
-        if words := out.text.strip():
-            self._say("agent", out.turn_s, round(out.turn_s + TURN_S, 3), words)
+        if out.text.strip():
+            self._say("agent", out.turn_s, round(out.turn_s + TURN_S, 3), out.text)
         began = round(out.turn_s - TURN_S, 3)
         if self.audio_at:
             self.keep(Reference("audio", began, out.turn_s, self.audio_at))
@@ -85,9 +85,9 @@ class Memory:
             and start_s - last.end_s <= BREATH_S
             and len(last.text) + len(text) < LONG
         ):
-            self._said[-1] = Said(who, last.start_s, end_s, f"{last.text} {text}")
+            self._said[-1] = Said(who, last.start_s, end_s, f"{last.text}{text}")
         else:
-            self._said.append(Said(who, start_s, end_s, text))
+            self._said.append(Said(who, start_s, end_s, text.lstrip()))
 
 
 def transcript(context: Context) -> str:

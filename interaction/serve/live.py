@@ -235,7 +235,7 @@ class Live(Wire):
             end = events.at_ms(turn, what.t_s)
             span = {"start_ms": max(end - WORD_MS, 0), "end_ms": end}
             if what.lane == "user":
-                heard = {"delta": f" {what.text}"} | span
+                heard = {"delta": what.text} | span
                 await self._tell("session.input_transcript.delta", heard)
             elif what.kind == Kind.DELEGATE.name:
                 await self._delegated(out.directive, end)

@@ -130,7 +130,8 @@ class Speech:
         self._began_ms = self._ended_ms = 0
 
     def word(self, word: str, end_ms: int, tells: bool) -> Told:
-        """A word that ended at `end_ms`. tells: whether the client wants to read it."""
+        """A word that ended at `end_ms`, or a piece of one. tells: whether the client
+        wants to read it."""
         told = self.commit(tells) if len(self.text) > MOST and self._id else []
         if self._id is None:
             self._id, self._after, self.text = new_id("item"), self._items.last, ""
@@ -138,7 +139,7 @@ class Speech:
             began = {"audio_start_ms": self._began_ms, "item_id": self._id}
             told.append(("input_audio_buffer.speech_started", began))
         self._ended_ms = end_ms
-        delta = f" {word}" if self.text else word
+        delta = word if self.text else word.lstrip()
         self.text += delta
         if tells:
             heard = {"item_id": self._id, "content_index": 0, "delta": delta}

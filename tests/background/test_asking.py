@@ -55,7 +55,9 @@ class Talk:
         self._now_s = round(self._now_s + 0.2, 3)
         given = (1,) if len(self.read) > self._seen else ()
         self._seen = len(self.read)
-        events = [Event(self._now_s - 0.05, "user", "word", w) for w in heard.split()]
+        """heard: words, with | between the pieces that one comes in."""
+        pieces = [piece for w in heard.split() for piece in f" {w}".split("|")]
+        events = [Event(self._now_s - 0.05, "user", "word", piece) for piece in pieces]
         if delegates:
             events.append(Event(self._now_s, "control", "DELEGATE", ""))
         self._mine.follow(Output(
@@ -92,8 +94,8 @@ def acted(story, wait_s: float = 60.0) -> tuple[bool, list[str]]:
 
 @pytest.mark.parametrize(
     ("answer", "yes"),
-    [("yes", True), ("Yes, please.", True), ("no", False), ("yes no wait", False),
-     ("yes but later", False), ("the weather", False), ("", False)],
+    [("yes", True), ("y|es", True), ("Yes, please.", True), ("no", False),
+     ("yes no wait", False), ("yes but later", False), ("the weather", False), ("", False)],
 )  # fmt: skip
 def test_a_plain_yes_of_the_users_lets_it_act(answer, yes):
     async def story(talk, mine):
@@ -108,6 +110,17 @@ def test_a_typed_yes_is_the_users_too():
     async def story(talk, mine):
         await talk.turn(says=" may I")
         mine.typed("yes")
+        await talk.quiet()
+
+    assert acted(story)[0]
+
+
+def test_a_word_that_begins_like_a_no_is_none():
+    async def story(talk, mine):
+        await talk.turn(says=" may I")
+        await talk.turn(heard="no|thing")
+        await talk.quiet()
+        await talk.turn(heard="yes")
         await talk.quiet()
 
     assert acted(story)[0]

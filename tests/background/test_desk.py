@@ -197,9 +197,11 @@ def test_a_task_is_given_the_whole_conversation():
         yield Final("fifty")
 
     turns = [
-        turn(0.2, ("user", "word", "what")), turn(0.4, ("user", "word", "is")),
-        turn(0.6, SPEAKS, text=" let"), turn(0.8, SPEAKS, DELEGATES, text=" me see"),
-        turn(4.0, ("user", "word", "well"), ("control", "CLEAR", "")),
+        turn(0.2, ("user", "word", " wh"), ("user", "word", "at")),
+        turn(0.4, ("user", "word", " is")),
+        turn(0.6, SPEAKS, text=" le"), turn(0.7, SPEAKS, text="t"),
+        turn(0.8, SPEAKS, DELEGATES, text=" me see"),
+        turn(4.0, ("user", "word", " well"), ("control", "CLEAR", "")),
         turn(4.2, DELEGATES, directive="add"),
     ]  # fmt: skip
     _, read, _, _ = partner(keeps, turns)

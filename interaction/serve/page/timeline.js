@@ -86,7 +86,7 @@ export class Timeline {
     const end = (message.turn + 1) * this.#turn_s;
     this.#lanes.agent.write(end, levels(pcm, this.#turn_s));
     for (const event of message.events) {
-      this.#events.push(event);
+      this.#add({ ...event });
       if (event.kind === "CLEAR") this.#overlaps.push([this.#onset(event.t_s), event.t_s]);
     }
     const oldest = end - KEPT * STEP_S;
@@ -94,6 +94,15 @@ export class Timeline {
     this.#overlaps = this.#overlaps.filter(([, to]) => to > oldest);
     this.#known = end;
     this.#came = performance.now();
+  }
+
+  /** A word's later pieces, which begin with no space, go to its first. */
+  #add(event) {
+    const spoken = event.lane === "user" || event.lane === "agent";
+    const first = spoken && this.#events.findLast((each) => each.lane === event.lane);
+    if (!first || event.text.startsWith(" ")) return this.#events.push(event);
+    first.text += event.text;
+    if (event.lane === "user") first.t_s = event.t_s;
   }
 
   /** When the user came in, who was still speaking at t. */
@@ -219,13 +228,14 @@ function drawWords(c, view, events, middle, colour) {
   const ends = [-Infinity, -Infinity];
   for (const { t_s, text, lane } of events) {
     if (t_s > view.last + 0.05) continue;
-    const width = c.measureText(text).width;
+    const word = text.trim();
+    const width = c.measureText(word).width;
     const x = view.x(t_s) - (lane === "user" ? width : 0);
     let row = ends.findIndex((end) => end + 5 <= x);
     if (row < 0) row = ends[0] <= ends[1] ? 0 : 1;
     const at = Math.max(x, ends[row] + 5);
     ends[row] = at + width;
-    c.fillText(text, at, middle - view.half - 6 - row * (FONT + 2));
+    c.fillText(word, at, middle - view.half - 6 - row * (FONT + 2));
   }
 }
 

@@ -26,7 +26,7 @@ export class Transcript {
   /** As `Say`. */
   said(message, turn_ms) {
     for (const { lane, kind, text, t_s } of message.events) {
-      if (lane === "user") this.#add("user", ` ${text}`, t_s);
+      if (lane === "user") this.#add("user", text, t_s);
       else if (kind === "CLEAR") this.#end("cut short");
       else if (kind === "BREAK") this.#end("");
     }
