@@ -23,11 +23,13 @@ def test_an_utterance_ends_when_no_word_comes():
     items.add(named("before"))
     speech = Speech(items)
     assert speech.quiet(9_000, True) == []
-    (began, started), (_, first) = speech.word("hello", 1_000, True)
+    (began, started), (_, first) = speech.word(" hello", 1_000, True)
     assert began == "input_audio_buffer.speech_started" and started["audio_start_ms"] == 750
     items.add(named("meanwhile"))
-    ((_, second),) = speech.word("there", 1_600, True)
-    assert first["delta"] + second["delta"] == "hello there"
+    (_, second), (_, third) = speech.word(" th", 1_500, True) + speech.word(
+        "ere", 1_600, True
+    )
+    assert first["delta"] + second["delta"] + third["delta"] == "hello there"
     assert speech.quiet(1_600 + QUIET_MS - 1, True) == []
     told = dict(speech.quiet(1_600 + QUIET_MS, True))
     assert list(told) == [
@@ -40,7 +42,7 @@ def test_an_utterance_ends_when_no_word_comes():
     heard = told["conversation.item.input_audio_transcription.completed"]
     assert heard["transcript"] == "hello there" and heard["usage"]["seconds"] == 0.85
     assert items.last == "meanwhile"
-    assert len(speech.word("again", 5_000, False)) == 1  # no transcript is wanted
+    assert len(speech.word(" again", 5_000, False)) == 1  # no transcript is wanted
 
 
 def test_what_is_kept_and_what_is_said_at_once_are_bounded():
