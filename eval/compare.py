@@ -107,7 +107,7 @@ def samples(first: Results, second: Results, name: str, metric: str) -> list[Cha
 def events(record: Record) -> list[Event]:
     """What a session's timeline shows: both sides' words, cut-offs, and tools."""
     told = [Event(span.t1, "user", "word", f" {span.text}") for span in record.user]
-    told += [Event(t, "agent", "text", f" {text}") for t, text in record.text]
+    told += [Event(t, "agent", "text", text) for t, text in record.text]
     told += [Event(t, "control", "clear", "") for t in record.cleared]
     for t, name, arguments in record.calls:
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())

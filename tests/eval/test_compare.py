@@ -80,6 +80,6 @@ def test_events_of_a_record_are_in_order():
         (), (), "", Path(),
     ))  # fmt: skip
     assert [(e.t_s, e.lane, e.text) for e in told] == [
-        (0.8, "background", "add(a=1)"), (0.9, "user", "what is two"),
+        (0.8, "background", "add(a=1)"), (0.9, "user", " what is two"),
         (1.0, "background", "2"), (1.2, "agent", " two"), (1.4, "control", ""),
     ]  # fmt: skip
