@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,10 +16,12 @@ import httpx2
 from mcp import Client, MCPError, StdioServerParameters, stdio_client, types
 from mcp.client.streamable_http import streamable_http_client
 
+from interaction.background.tools import bounded
 from interaction.background.tools.mcp_config import Address, Command, Server
 from interaction.errors import InputError
 
 START_S = 20.0  # that a server may take to start
+LONGEST = 1 << 20  # bytes of a message over stdio: reading it holds up this process
 LARGEST = 64 << 20  # bytes of an answer over HTTP; more is an error and not kept
 PAGES = 100  # of a list of tools
 
@@ -127,14 +132,25 @@ def _lost(error: Exception) -> bool:
 
 async def _transport(at: Command | Address, stack: contextlib.AsyncExitStack) -> Any:
     if isinstance(at, Command):
+        _found(at)
+        args = [bounded.__file__, str(LONGEST), at.command, *at.args]
         given = StdioServerParameters(
-            command=at.command, args=list(at.args), env=at.env, cwd=at.cwd
+            command=sys.executable, args=args, env=at.env, cwd=at.cwd
         )
         return stdio_client(given, errlog=sys.__stderr__ or sys.stderr)
     timeout = httpx2.Timeout(30.0, read=None)  # who calls has a limit
     http = httpx2.AsyncClient(headers=at.headers, timeout=timeout)
     await stack.enter_async_context(http)
     return streamable_http_client(at.url, http_client=http, max_sse_event_size=LARGEST)
+
+
+def _found(at: Command) -> None:
+    """Raises FileNotFoundError where there is no such program."""
+    name, path = at.command, (at.env or {}).get("PATH")
+    if os.sep in name:
+        name = os.path.join(at.cwd or "", name)
+    if shutil.which(name, path=path) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
 class _Watched:
