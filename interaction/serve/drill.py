@@ -52,6 +52,7 @@ from interaction.serve.engine import Engine
 
 HANG_S = 4.0  # that a call may take
 SETTLE_S = 15.0  # for what is left to end
+EVERY = 5  # ticks: nobody delegates more often than once a second
 WANTED = 1.10  # of the ratio
 SERVERS = Path(drill_servers.__file__)
 
@@ -194,18 +195,19 @@ def _round(
     engine: Engine, seats: Sequence[Any], said: np.ndarray, background: Background,
     scenario: str, ticks: int, found: Found,
 ) -> None:  # fmt: skip
-    """Begins a scenario's tasks, and again whenever they have ended, for so many ticks."""
+    """Begins a scenario's tasks, and again in the next second of the conversation that
+    finds them ended, for so many ticks."""
     mine, read = len(background.told), len(background.told)
-    for _ in range(ticks):
-        if not background.open_tasks():
+    for n in range(ticks):
+        if n % EVERY == 0 and not background.open_tasks():
             for _ in range(FAULTS.get(scenario, 1)):
                 background.open(scenario)
         news, read = background.told[read:], len(background.told)
         words = [Words(text[:200], Kind.BACKGROUND) for text in news[:4]]
         began = time.perf_counter()
         engine.tick({
-            seat: seat.talk.check(said[n, seat.talk.turn % said.shape[1]], None, words)
-            for n, seat in enumerate(seats)
+            seat: seat.talk.check(said[i, seat.talk.turn % said.shape[1]], None, words)
+            for i, seat in enumerate(seats)
         })  # fmt: skip
         background.turn()
         found.tick_ms.append(1e3 * (time.perf_counter() - began))
