@@ -78,3 +78,14 @@ def test_a_program_is_its_own_else():
         process.stdin.write("x" * 200 + "\n")
         process.stdin.close()
         assert process.stdout.read() == "" and process.wait() == 3
+
+
+def test_others_go_first():
+    """Within its session and, on Linux, among sessions; what it starts too."""
+    program = "import os; print(os.nice(0)); print(open('/proc/self/autogroup').read())"
+    command = [sys.executable, bounded.__file__, "100", sys.executable, "-c", program]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    nice, group = done.stdout.split()[0], done.stdout.split()[-1]
+    assert (nice, group) == ("19", "19")

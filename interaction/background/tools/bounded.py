@@ -3,11 +3,13 @@
 An MCP server answers in lines, each of which its client reads and parses whole, while every
 other thread of its process waits. So this stands between them, in a process of its own. A
 line of more bytes than that is not passed on; if it answers a request, an error does in its
-place, as JSON-RPC has it. Input and errors go to the program directly.
+place, as JSON-RPC has it. Input and errors go to the program directly. Both run when
+nobody else wants to: conversations go first.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -70,8 +72,16 @@ def write(data: bytes) -> None:
         data = data[os.write(1, data) :]
 
 
+def give_way() -> None:
+    os.nice(19)
+    if os.getsid(0) == os.getpid():  # Linux shares by session first, then by niceness
+        with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as file:
+            file.write("19")
+
+
 def main() -> int:
     most, *command = sys.argv[1:]
+    give_way()
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         os.close(0)  # its own alone
         assert process.stdout is not None
