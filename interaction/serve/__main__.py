@@ -93,7 +93,6 @@ def main() -> int:
     from interaction.serve.archive import Archive
     from interaction.serve.backstage import opened
     from interaction.serve.engine import Engine
-    from interaction.serve.room import SWITCH_S
     from interaction.serve.shelf import Shelf
 
     thinker = choice.mind(args.background, args.tools, args.folder)
@@ -101,7 +100,6 @@ def main() -> int:
         key=key, origins=tuple(args.origin), idle_s=args.idle, grace_s=args.grace,
         connections=4 * args.slots,
     )  # fmt: skip
-    sys.setswitchinterval(SWITCH_S)
     print(f"opening {args.checkpoint} with {args.slots} slots ...", file=sys.stderr)
     package = open_package(args.checkpoint)
     shelf = args.snapshots and Shelf(args.snapshots, package.cfg, args.keep)

@@ -49,7 +49,6 @@ from interaction.package import Package, open_package
 from interaction.serve import drill_servers
 from interaction.serve.curve import dialogues
 from interaction.serve.engine import Engine
-from interaction.serve.room import SWITCH_S
 
 HANG_S = 4.0  # that a call may take
 SETTLE_S = 15.0  # for what is left to end
@@ -271,7 +270,6 @@ def main() -> int:
     args = parser.parse_args()
     if min(args.sessions, args.ticks, args.rounds) < 1:
         raise InputError("--sessions, --ticks and --rounds start at 1")
-    sys.setswitchinterval(SWITCH_S)
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # what is no JSON is meant to be
     found = measure(open_package(args.checkpoint), args.sessions, args.ticks, args.rounds)
     wanted = f"at most {WANTED:.2f}"

@@ -36,7 +36,6 @@ CLOSE = 0.85  # of a turn: ticks that take longer leave no room for another conv
 RECENT = 50  # ticks that admission looks at; ten seconds
 KEPT = 3_000  # ticks that figures are of; ten minutes
 STOPPING = "the server is stopping; try another"
-SWITCH_S = 5e-4  # after which a thread gives way to the room's: by default ten times that
 
 
 class Turn(NamedTuple):
