@@ -46,7 +46,7 @@ def _grid(t: float) -> float:
 @dataclass(frozen=True)
 class Errands(Published):
     about: str = "hands questions over to its background, and tells what comes back"
-    version: int = 1
+    version: int = 2  # 2: "eighty eight" does not tell "eighty"
     synthetic: bool = True
 
     metrics = {
@@ -97,7 +97,8 @@ class Errands(Published):
     def _told(self, record: Record, words: list[Span], truth: dict[str, Any]) -> Row:
         came = [t for t, name, text in record.results if name == TOOL and text]
         wanted = truth["result"].split()
-        at = _find([w for w in words if came and w.t0 >= came[0]], wanted)
+        later = [w for w in words if came and w.t0 >= came[0]]
+        at = _find(later, wanted, whole=True)
         row: dict[str, float | None] = {
             "failure_told" if truth["failed"] else "right": float(at is not None)
         }
@@ -190,11 +191,15 @@ def _followed(truth: dict[str, Any], words: Sequence[Span]) -> float | None:
     return sum(right) / len(right) if right else None
 
 
-def _find(words: Sequence[Span], wanted: Sequence[str]) -> float | None:
-    """When these words are said one after the other."""
+def _find(
+    words: Sequence[Span], wanted: Sequence[str], whole: bool = False
+) -> float | None:
+    """When these words are said one after the other. whole: and no other right behind."""
     said = [w.text for w in words]
     for i in range(len(said) - len(wanted) + 1):
-        if said[i : i + len(wanted)] == list(wanted):
+        end = i + len(wanted)
+        goes_on = end < len(words) and words[end].t0 - words[end - 1].t1 < NEAR_S
+        if said[i:end] == list(wanted) and not (whole and goes_on):
             return words[i].t0
     return None
 
