@@ -113,11 +113,13 @@ class Heard(NamedTuple):
     calls: list[str]
 
     def said_s(self, words: str, after_s: float = 0.0) -> float:
-        """When it began to say this; infinite where it did not."""
+        """When it began to say this, and nothing right behind; infinite where it did not."""
         said = [(o.turn_s, w) for o in self.outs for w in o.text.split()]
         said, wanted = [(t, w) for t, w in said if t > after_s], words.split()
         for i in range(len(said) - len(wanted) + 1):
-            if [w for _, w in said[i : i + len(wanted)]] == wanted:
+            end = i + len(wanted)
+            more = end < len(said) and said[end][0] - said[end - 1][0] < 1.0
+            if [w for _, w in said[i:end]] == wanted and not more:
                 return said[i][0]
         return math.inf
 
