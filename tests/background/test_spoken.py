@@ -113,7 +113,7 @@ class Heard(NamedTuple):
     calls: list[str]
 
     def said_s(self, words: str, after_s: float = 0.0) -> float:
-        """When it began to say this, and nothing right behind; infinite where it did not."""
+        """When it began to say this and nothing right behind; infinite if it did not."""
         said = [(o.turn_s, w) for o in self.outs for w in o.text.split()]
         said, wanted = [(t, w) for t, w in said if t > after_s], words.split()
         for i in range(len(said) - len(wanted) + 1):
