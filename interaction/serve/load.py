@@ -140,12 +140,17 @@ async def everybody(speakers: int, at: Setting) -> list[Speaker]:
     return told
 
 
+def by_tenth(values: list[float]) -> list[float]:
+    """Medians of the ten tenths, in order: even where nothing grows."""
+    tenth = len(values) // 10
+    parts = [values[n * tenth : (n + 1) * tenth] for n in range(10 if tenth else 0)]
+    return [round(float(np.median(part)), 2) for part in parts]
+
+
 def tail_over_head(values: list[float]) -> float | None:
     """Median of the last tenth over that of the first: 1 where nothing grows."""
-    tenth = len(values) // 10
-    if not tenth:
-        return None
-    return round(float(np.median(values[-tenth:]) / np.median(values[:tenth])), 3)
+    medians = by_tenth(values)
+    return round(medians[-1] / medians[0], 3) if medians else None
 
 
 def p99_at_most(grown: dict[str, float]) -> float | None:
@@ -185,6 +190,7 @@ def figures(told: list[Speaker], before: dict[str, float], after: dict[str, floa
             else None,
             "tick_p99_at_most_ms": p99_at_most(grown),
             "compute_ms": report.percentiles(longest.compute_ms),
+            "compute_p50_by_tenth_ms": by_tenth(longest.compute_ms),
             "compute_tail_over_head": tail_over_head(longest.compute_ms),
             "deadline_misses": grown["interaction_deadline_misses_total"],
             "compiled": grown["interaction_compiled"],

@@ -27,12 +27,14 @@ def test_more_speakers_than_slots(served, tmp_path):
     server = found["server"]
     assert 0 < server["compute_ms"]["p50"] <= server["compute_ms"]["p99"]
     assert server["compute_tail_over_head"] > 0 and server["compiled"] == 0
+    assert len(server["compute_p50_by_tenth_ms"]) == 10
     assert plot.stat().st_size > 1_000
 
 
 def test_what_grows_is_seen():
     assert load.tail_over_head([100.0] * 80 + [120.0] * 20) == 1.2
     assert load.tail_over_head([100.0] * 9) is None
+    assert load.by_tenth([100.0] * 80 + [120.0] * 20) == [100.0] * 8 + [120.0] * 2
     bucket = "interaction_tick_seconds_bucket."
     ticks = {"interaction_tick_seconds_count": 200.0, f"{bucket}+Inf": 200.0}
     within = {f"{bucket}0.1": 197.0, f"{bucket}0.15": 198.0, f"{bucket}0.2": 200.0}

@@ -23,15 +23,15 @@ NUMBER = rb'"id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)'
 FIRST = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?' + NUMBER)
 LAST = re.compile(NUMBER + rb'\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')
 FAULT = -32_603  # JSON-RPC's internal error
+WHY = "the answer is too long; ask for less"  # read aloud, at times: short, no figures
 
 
-def refused(head: bytes, tail: bytes, size: int, most: int) -> bytes:
-    """What stands for a line of `size` bytes, of which these are the ends."""
+def refused(head: bytes, tail: bytes) -> bytes:
+    """What stands for a line that is too long, of which these are the ends."""
     found = FIRST.match(head) or LAST.search(tail)
     if not found:
         return b""  # it answers nobody
-    why = f"an answer of {size:,} bytes is too long; at most {most:,} are read"
-    error = {"code": FAULT, "message": why}
+    error = {"code": FAULT, "message": WHY}
     told = {"jsonrpc": "2.0", "id": json.loads(found[1]), "error": error}
     return json.dumps(told).encode() + b"\n"
 
@@ -60,7 +60,7 @@ class Lines:
     def _end(self) -> None:
         if self._size > self._most:
             head, tail = bytes(self._line[:EDGE]), bytes(self._line[-EDGE:])
-            self._pass_on(refused(head, tail, self._size, self._most))
+            self._pass_on(refused(head, tail))
         else:
             self._pass_on(bytes(self._line) + b"\n")
         self._line.clear()
