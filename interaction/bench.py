@@ -7,10 +7,10 @@
 Measures, each after warm-up and interleaved so that a busy machine bends all alike: the
 machine's matrix products and memory copies; micro-turns with 1, 4, 16 sessions that hear
 speech; training steps. Figures are medians. Without --checkpoint the weights are random.
-With --numerics every micro-turn and training step runs in both numeric modes by turns; what
-the bits cost is the median of the ratios invariant / fast of one micro-turn each. (Turns in
-which somebody speaks take several times as long as others: medians of each mode may fall on
-different sides.)
+With --numerics every micro-turn, and then every training step, runs in both numeric modes
+by turns, five turns for a step; what the bits cost is the median of the ratios invariant /
+fast of one micro-turn each. (Turns in which somebody speaks take several times as long as
+others: medians of each mode may fall on different sides.)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -44,8 +44,10 @@ from interaction.settings import load
 
 SIDE = 1024  # of the matrices that measure the machine
 TURNS = 40  # of speech that every session hears
+TURNS_A_STEP = 5  # micro-turns are short: where numerics are compared, so many for a step
 
 Step = Callable[[], Any]
+Name = TypeVar("Name")
 
 
 def _timed(step: Step) -> float:
@@ -126,12 +128,12 @@ def train_step(config: Any, cfg: ModelConfig) -> tuple[Step, int]:
     return step, int(batch["n_valid"].sum())
 
 
-def measure(steps: dict[str, Step], repetitions: int, warm_up: int = 3) -> dict:
+def measure(steps: dict[Name, Step], repetitions: int, warm_up: int = 3) -> dict[Name, Any]:
     """Milliseconds of every step, interleaved. -> name -> float64 [repetitions]."""
     for step in track(steps.values(), "warming up", transient=True):
         for _ in range(warm_up):
             _timed(step)
-    times: dict[str, list[float]] = {name: [] for name in steps}
+    times: dict[Name, list[float]] = {name: [] for name in steps}
     for _ in track(range(repetitions), "measuring", transient=True):
         for name, step in steps.items():
             times[name].append(_timed(step))
@@ -205,17 +207,19 @@ def compare_numerics(
     median and the middle half."""
     cfg = ModelConfig.from_mapping(config.model.to_dict())
     package = _package(config, cfg, checkpoint)
-    steps: dict[str, Step] = {}
-    for mode in ("fast", "invariant"):
-        other = dataclasses.replace(cfg, numerics=mode)
-        for n in slots:
-            steps[f"turn {n} {mode}"] = turn_steps(package._replace(cfg=other), n)
-        if train:
-            steps[f"train {mode}"] = train_step(config, other)[0]
-    times = measure(steps, repetitions)
-    whats = [f"turn {n}" for n in slots] + ["train"] * train
-    modes = lambda what: (times[f"{what} fast"], times[f"{what} invariant"])  # noqa: E731
-    return {"numerics": [{"what": what} | compared(*modes(what)) for what in whats]}
+    modes = [dataclasses.replace(cfg, numerics=mode) for mode in ("fast", "invariant")]
+    turns = {
+        (f"turn {n}", mode.numerics): turn_steps(package._replace(cfg=mode), n)
+        for n in slots
+        for mode in modes
+    }
+    times = measure(turns, TURNS_A_STEP * repetitions)
+    if train:  # not between turns: it would empty the machine's caches
+        steps = {("train", mode.numerics): train_step(config, mode)[0] for mode in modes}
+        times |= measure(steps, repetitions)
+    whats = dict.fromkeys(what for what, _ in times)
+    pairs = {what: (times[what, "fast"], times[what, "invariant"]) for what in whats}
+    return {"numerics": [{"what": what} | compared(*pairs[what]) for what in pairs]}
 
 
 def compared(fast: np.ndarray, invariant: np.ndarray) -> dict[str, Any]:
