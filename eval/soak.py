@@ -4,8 +4,10 @@
 
 The same dialogues every hour, one after the other and never begun anew. Told of each hour:
 what its turns cost, the memory of the process, how many questions were answered rightly,
-and in how many dialogues the words written are those of the first hour. Every hour is kept
-in the directory, with the conversation itself: the same command goes on where it stopped.
+and in how many dialogues the words written are those of the first hour. At the end a new
+conversation has dialogues by turns with the old one, since a day is long enough for the
+machine to have become another. Every hour is kept in the directory, with the conversation
+itself: the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from interaction.snapshot import Snapshot
 
 TURNS = 72  # of a dialogue
 HOUR = 250  # dialogues
+BESIDE = 40  # dialogues by turns, the first half of which warms up
 HOURS, SEAT, REPORT, PLOT = "hours.json", "conversation", "soak.json", "soak.png"
 
 
@@ -102,6 +105,17 @@ def live_hour(talk: Alone, said: list[Dialogue], hour: int) -> dict[str, Any]:
         "asked": len(asked),
         "words": written,
     }
+
+
+def beside(old: Alone, new: Alone, said: list[Dialogue]) -> float:
+    """Median ratio of what the same turns take in both, dialogue by dialogue."""
+    said = said[:BESIDE]
+    for n, dialogue in enumerate(said):
+        if n in (0, len(said) // 2):
+            old.ms, new.ms = [], []
+        for talk in (new, old):
+            play(talk, [dialogue], fresh=False)
+    return round(float(np.median(np.array(old.ms) / np.array(new.ms))), 4)
 
 
 def figures(hours: list[dict[str, Any]]) -> dict[str, Any]:
@@ -186,13 +200,15 @@ def main() -> int:
         snapshot.save(args.workdir / SEAT, talk.kept())
         print(json.dumps({k: v for k, v in hours[-1].items() if k != "words"}), flush=True)
     plot(hours, args.workdir / PLOT)
-    found = figures(hours)
+    new = Alone(open_package(args.checkpoint), args.seed)
+    found = {"tick_old_over_new": beside(talk, new, said)} | figures(hours)
     asked = {"checkpoint": args.checkpoint, "hours": args.hours, "seed": args.seed}
     report.write_report(
         args.workdir / REPORT, report.header("interaction.soak/1", asked) | found
     )
     print(
-        f"{found['turns']} turns: tick p50 {found['tick_p50_ratio']}, memory "
+        f"{found['turns']} turns: a turn takes {found['tick_old_over_new']} of a new "
+        f"conversation's; tick p50 {found['tick_p50_ratio']}, memory "
         f"{found['memory_ratio']} of the first hour's; right {found['right_first']} and "
         f"{found['right_last']}; the same words in {found['same_words']} dialogues"
     )

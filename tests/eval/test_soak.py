@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,6 +32,7 @@ def test_it_goes_on_where_it_stopped(run, tmp_path):
     assert whole["stream_hours"] == 3 and whole["turns"] == 120
     assert [hour["turns"] for hour in whole["hours"]] == [40, 80, 120]
     assert whole["same_words"][1] == 2 and whole["memory_ratio"] > 0
+    assert whole["tick_old_over_new"] > 0
     assert (tmp_path / "whole" / "soak.png").stat().st_size > 1_000
     run(1)
     again = run(3)
@@ -38,6 +40,21 @@ def test_it_goes_on_where_it_stopped(run, tmp_path):
     assert [hour["right"] for hour in again["hours"]] == [
         hour["right"] for hour in whole["hours"]
     ]
+
+
+def test_an_old_conversation_is_timed_beside_a_new_one(monkeypatch):
+    """By the second half of the dialogues: the first begins at once with what is old."""
+    took = {"old": iter([90.0, 9.0, 5.0, 4.0]), "new": iter([1.0, 2.0, 2.0, 2.0])}
+    order = []
+
+    def play(talk, dialogues, fresh):
+        order.append((talk.name, dialogues[0]))
+        talk.ms.append(next(took[talk.name]))
+
+    monkeypatch.setattr(soak, "play", play)
+    old, new = (SimpleNamespace(name=name, ms=[7.0]) for name in ("old", "new"))
+    assert soak.beside(old, new, list("abcd")) == 2.25
+    assert order == [(name, said) for said in "abcd" for name in ("new", "old")]
 
 
 def test_an_hour_that_was_not_kept_is_lived_again(run, tmp_path):
