@@ -79,10 +79,13 @@ def begun(
     params: Params, cfg: ModelConfig, tx: optax.GradientTransformation, mesh: Mesh | None
 ) -> TrainState:
     """The state before the first step, of parameters that are where they live."""
-    like = described_state(cfg, tx, mesh)
-    at = jax.tree.map(lambda x: x.sharding, (like.step, like.opt)) if mesh else None
-    make = jax.jit(lambda params: (jnp.int32(0), tx.init(params)), out_shardings=at)
-    step, opt = make(params)
+    at = jax.tree.map(lambda x: x.sharding, described_state(cfg, tx, mesh))
+    new = jax.jit(
+        lambda params: (jnp.int32(0), tx.init(params)), out_shardings=(at.step, at.opt)
+    )
+    step, opt = new(params)
+    if mesh is None:  # said to live there: else it would not have the second step's program
+        params = jax.device_put(params, at.params)
     return TrainState(step, params, opt)
 
 

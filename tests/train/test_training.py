@@ -30,6 +30,7 @@ def start(workdir: Path, *extra: str) -> subprocess.Popen:
     return subprocess.Popen(
         [*command, f"--workdir={workdir}", *SMALL, *extra],
         cwd=ROOT,
+        env=os.environ | {"JAX_LOG_COMPILES": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -57,11 +58,26 @@ def wait_for(process: subprocess.Popen, found, seconds: float = 300) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> list[dict]:
+def calm(tmp_path_factory) -> tuple[str, list[dict]]:
+    """What a run said, and its losses."""
     workdir = tmp_path_factory.mktemp("undisturbed")
-    finish(start(workdir))
+    output = finish(start(workdir))
     assert list((workdir / "tensorboard").iterdir())
-    return losses(workdir)
+    return output, losses(workdir)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(calm) -> list[dict]:
+    return calm[1]
+
+
+def programs(output: str) -> int:
+    """Of a training step, that were compiled or fetched."""
+    return output.count("Finished XLA compilation of jit(train_step)")
+
+
+def test_the_step_is_compiled_once(calm):
+    assert programs(calm[0]) == 1
 
 
 def test_every_step_is_recorded_and_learns(undisturbed):
@@ -95,9 +111,8 @@ def test_terminated_saves_and_goes_on(undisturbed, tmp_path):
 def test_starts_from_another_model(undisturbed, tiny, packed, tmp_path):
     cfg = dataclasses.replace(tiny, layers=2, global_layers=(1,))
     given = packed(cfg, initialise(model.specs(cfg), jax.random.key(5)))
-    finish(start(tmp_path, f"--init={given}", "--stop_at=1"))
-    (first,) = losses(tmp_path)
-    assert first["loss"] != undisturbed[0]["loss"]
+    assert programs(finish(start(tmp_path, f"--init={given}", "--stop_at=2"))) == 1
+    assert losses(tmp_path)[0]["loss"] != undisturbed[0]["loss"]
 
 
 @pytest.mark.parametrize(
