@@ -87,12 +87,12 @@ def _part(form: Form, x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
 
 def _in_order(form: Form, x: jax.Array, w: jax.Array, turned: bool) -> jax.Array:
     """A product in shapes whose kernels follow the chain. With `turned`, w is [N, K]."""
-    if turned and not form.turned:
-        return _in_order(form, x, rounded(jnp.swapaxes(w, -1, -2)), False)
     M, K = x.shape[-2:]
     if turned and M == 1:  # a dot of two contiguous rows is summed in lanes
         twice = jax.lax.optimization_barrier(jnp.repeat(x, 2, axis=-2))
         return jax.lax.optimization_barrier(_in_order(form, twice, w, turned))[..., :1, :]
+    if turned and not form.turned:
+        return _in_order(form, x, rounded(jnp.swapaxes(w, -1, -2)), False)
     axis = w.ndim - (2 if turned else 1)
     N = width = w.shape[axis]
     if 1 < M < form.few and K * N > LARGE:  # a single row has kernels of its own

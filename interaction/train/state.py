@@ -108,9 +108,9 @@ def _balance(params: Params, cfg: ModelConfig, load_LX: jax.Array, rate: float) 
     return params | {"layers": layers}
 
 
-def _sum_of_leaves(f: Callable[[jax.Array], Any], n: int) -> Any:
+def sum_of_leaves(f: Callable[[jax.Array], Any], n: int) -> Any:
     """f(0) + ... + f(n - 1) as a binary tree, neighbours first, in constant memory: loops
-    of two inside loops of two. f is traced and compiled once."""
+    of two inside loops of two; zeros are positive. f is traced and compiled once."""
     f = jax.jit(f, inline=True)
     shapes = jax.eval_shape(f, jnp.int32(0))
 
@@ -123,11 +123,13 @@ def _sum_of_leaves(f: Callable[[jax.Array], Any], n: int) -> Any:
             part = jax.tree.map(rounded, summed(first + i * half, half))
             return jax.tree.map(jnp.add, total, part)
 
-        # What is added to it stays as it is, zeros of either sign too.
-        nothing = jax.tree.map(lambda x: jnp.full(x.shape, -0.0, x.dtype), shapes)
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         return jax.lax.fori_loop(0, 2, add, nothing)
 
-    return summed(jnp.int32(0), n)
+    # Adding to nothing makes a zero positive, but compilers may leave it out, and one leaf
+    # is added to nothing.
+    positive = lambda x: jnp.where(x == 0, jnp.zeros_like(x), x)  # noqa: E731
+    return jax.tree.map(positive, summed(jnp.int32(0), n))
 
 
 def _gradients_of(
@@ -161,7 +163,7 @@ def _gradients_of(
         )
         return grads, jax.tree.map(lambda x: o.all_reduce(x, ROWS), metrics)
 
-    grads, metrics = _sum_of_leaves(leaf, mine)
+    grads, metrics = sum_of_leaves(leaf, mine)
     of = functools.partial(sum_of_squares, o)
     squares = jax.tree.map(of, specs, grads, is_leaf=is_spec)
     norm = jnp.sqrt(tree(jax.tree.leaves(squares)))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +16,7 @@ from hypothesis import strategies as st
 from interaction.ops import cpu, products, sums
 from interaction.rounding import rounded
 
+ROOT = Path(__file__).parents[2]
 SHAPES = [(192, 640), (512, 192), (1280, 192), (192, 9), (192, 1205), (16, 256), (3, 5)]
 
 
@@ -43,6 +48,35 @@ def test_rows_have_their_value_in_any_number(K, N):
         assert (np.asarray(got) == want[:M]).all(), M
         got = jax.jit(products.product_turned)(x[:M], np.ascontiguousarray(w.T))
         assert (np.asarray(got) == want[:M]).all(), M
+
+
+ON_DEVICES = """
+import jax
+jax.config.update("jax_num_cpu_devices", 8)
+import numpy as np
+from jax.sharding import PartitionSpec as P
+from interaction.ops import cpu, products
+from interaction.parallel.mesh import make_mesh
+from interaction.parallel.placement import over
+
+mesh, rng = make_mesh(data=8, devices=jax.devices()), np.random.default_rng(0)
+normal = lambda *shape: rng.standard_normal(shape, np.float32)
+for K, N in ((192, 640), (192, 64), (48, 9), (512, 192), (16, 256)):
+    w = normal(K, N)
+    for M in (1, 2, 7):
+        x = normal(8 * M, K)
+        want = cpu.expected(x, w)
+        for op, right in ((products.product, w), (products.product_turned, w.T.copy())):
+            got = jax.jit(over(mesh, op, (P("data"), P()), P("data")))(x, right)
+            assert (np.asarray(got) == want).all(), (M, K, N, op)
+"""
+
+
+def test_rows_have_their_value_on_devices_of_their_own():
+    """Programs for several devices are compiled in other ways."""
+    command = [sys.executable, "-c", ON_DEVICES]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_definition_written_as_a_loop_is_the_same():
