@@ -20,7 +20,7 @@ from interaction.background.tools import bounded
 from interaction.background.tools.mcp_config import Address, Command, Server
 from interaction.errors import InputError
 
-START_S = 20.0  # that a server may take to start
+START_S = 60.0  # that a server may take to start: it goes last on a busy machine
 LONGEST = 1 << 20  # bytes of a message over stdio: reading it holds up this process
 LARGEST = 64 << 20  # bytes of an answer over HTTP; more is an error and not kept
 PAGES = 100  # of a list of tools
