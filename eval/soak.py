@@ -154,9 +154,10 @@ def plot(hours: list[dict[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
-def _begin(args: argparse.Namespace) -> tuple[Alone, list[dict[str, Any]]]:
+def _begin(
+    args: argparse.Namespace, package: Package
+) -> tuple[Alone, list[dict[str, Any]]]:
     """A new conversation, or the one that the directory holds."""
-    package = open_package(args.checkpoint)
     done = args.workdir / HOURS
     hours = read_json(done)["hours"] if done.exists() else []
     if not hours:
@@ -188,7 +189,8 @@ def main() -> int:
     if args.hours < 1 or args.dialogues < 1:
         raise InputError("--hours starts at 1")
     private(args.workdir)
-    talk, hours = _begin(args)
+    package = open_package(args.checkpoint)
+    talk, hours = _begin(args, package)
     split = "held_out_voices"
     said = [
         world.dialogue(args.seed, i, split, turns=TURNS, echo=False)
@@ -200,8 +202,8 @@ def main() -> int:
         snapshot.save(args.workdir / SEAT, talk.kept())
         print(json.dumps({k: v for k, v in hours[-1].items() if k != "words"}), flush=True)
     plot(hours, args.workdir / PLOT)
-    new = Alone(open_package(args.checkpoint), args.seed)
-    found = {"tick_old_over_new": beside(talk, new, said)} | figures(hours)
+    ratio = beside(talk, Alone(package, args.seed), said)
+    found = {"tick_old_over_new": ratio} | figures(hours)
     asked = {"checkpoint": args.checkpoint, "hours": args.hours, "seed": args.seed}
     report.write_report(
         args.workdir / REPORT, report.header("interaction.soak/1", asked) | found

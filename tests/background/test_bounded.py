@@ -48,7 +48,7 @@ def test_a_long_answer_is_an_error_of_the_same_request(number, first, size, cuts
     before, answer, after = passed(b'{"id": 1}\n' + long + b'\n{"id": 2}\n', cuts)
     assert (before, after) == (b'{"id": 1}\n', b'{"id": 2}\n')
     told = json.loads(answer)
-    assert told["id"] == number and "too long" in told["error"]["message"]
+    assert told["id"] == number and told["error"]["message"] == bounded.WHY
 
 
 @pytest.mark.parametrize(
