@@ -81,7 +81,7 @@ class Connection:
 
     async def call(self, name: str, arguments: dict[str, Any]) -> types.CallToolResult:
         """Raises InputError for what is refused, ConnectionError for a lost server."""
-        client = await self.client()
+        client = await self._answering()
         over = self._over
         try:
             return await client.call_tool(name, arguments)
@@ -92,6 +92,19 @@ class Connection:
             if isinstance(self.server.at, Address):  # no stream's end tells of its death
                 over.set()
             raise ConnectionError(f"{self.server.name} did not answer: {why}") from None
+
+    async def _answering(self) -> Client:
+        """Of a server that answers now. News of a death may be late, and a call that meets
+        it may have been carried out, so that nobody may repeat it: a question may be lost.
+        (A ping would do, and the protocol has none since 2026-07-28.)"""
+        client, over = await self.client(), self._over
+        try:
+            await client.list_tools()
+        except Exception as error:
+            if _lost(error):
+                over.set()
+                client = await self.client()
+        return client
 
     async def tools(self) -> list[types.Tool]:
         client = await self.client()
