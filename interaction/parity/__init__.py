@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from interaction.config import ModelConfig
@@ -144,6 +145,9 @@ def _meshes(
             trained = trained or gradients(subject, told.batch, None, slots)
             got = gradients(subject, told.batch, mesh, slots)
             yield compare("L3", f"training step, {name}", trained, got)
+        # Nobody runs this mesh's programs again. Each holds thousands of mappings on CPUs,
+        # and Linux gives a process 65,530 of them (vm.max_map_count).
+        jax.clear_caches()
 
 
 def _scored(subject: Subject, told: list[Record]) -> Row:

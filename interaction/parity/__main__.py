@@ -152,7 +152,7 @@ def main() -> int:
     if args.topology:
         return _pods(config, args)
     rows: list[dict[str, Any]] = []
-    print(f"{'level':6}{'dtype':10}{'comparison':38}{'elements':>12}{'differ':>10}  first")
+    print(f"{'level':6}{'dtype':10}{'comparison':38}{'elements':>12}{'differ':>12}  first")
     for dtype in args.dtype:
         subject = _subject(config, args, dtype)
         found = run(subject, args.levels, args.slots, args.turns, on)
@@ -164,7 +164,7 @@ def main() -> int:
         for row in found:
             print(
                 f"{row.level:6}{dtype:10}{row.what:38}{row.elements:>12,}"
-                f"{row.differing:>10,}  {row.first or ''}",
+                f"{row.differing:>12,}  {row.first or ''}",
                 flush=True,
             )
             rows.append({"dtype": dtype} | row._asdict())

@@ -65,7 +65,7 @@ def optimiser(
     several), and what is used more than once is rounded first. Raises InputError on
     another dtype than `MOMENTS`.
     """
-    rate, kept = schedule(train), train.get("moments_dtype", "float32")
+    kept = train.get("moments_dtype", "float32")
     if kept not in MOMENTS:
         raise InputError(f"train.moments_dtype={kept}: one of {', '.join(MOMENTS)}")
     matrices = muon.names(cfg) if train.get("muon") else frozenset[str]()
@@ -91,7 +91,7 @@ def optimiser(
 
     def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         mu, nu = by_name(first, grads, state.mu), by_name(second, grads, state.nu)
-        count = state.count + 1
+        count, rate = state.count + 1, schedule(train)(state.count)
         up1, up2 = (rounded(1.0 / (1.0 - b ** count.astype(jnp.float32))) for b in (b1, b2))
         flat_g, flat_m, b = flatten(grads), flatten(mu), muon.MOMENTUM
         ahead = {n: rounded(b * flat_m[n] + (1 - b) * flat_g[n]) for n in sorted(matrices)}
@@ -104,7 +104,7 @@ def optimiser(
                 inverse = rounded(1.0 / (jnp.sqrt(rounded(v * up2)) + eps))
                 step = rounded((m * up1) * inverse)
             step = rounded(step + train.weight_decay * p) if decays else step
-            return rounded(-rate(state.count) * step)
+            return rounded(-rate * step)
 
         updates = by_name(one, params, mu, nu, _decays(params))
         mu = jax.tree.map(lambda m: m.astype(kept), mu)
