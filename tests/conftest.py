@@ -19,10 +19,10 @@ from interaction.params import Params, initialise
 from interaction.settings import load
 
 LONGEST = (  # by minutes
-    "parity/test_parity.py", "train/test_training.py", "interop/test_oracles.py",
-    "train/test_hosts.py", "planning/test_compiled.py", "test_model.py",
-    "train/test_guard.py", "test_bench.py", "background/test_local.py",
-    "train/test_mesh.py", "launch/test_drill.py", "eval/test_wire.py",
+    "parity/test_parity.py", "train/test_hosts.py", "interop/test_oracles.py",
+    "train/test_training.py", "planning/test_compiled.py", "test_model.py",
+    "launch/test_drill.py", "train/test_mesh.py", "test_bench.py", "parity/test_pods.py",
+    "serve/test_drill.py", "eval/test_wire.py",
 )  # fmt: skip
 NO_BROWSER = "the page was not tried: no Chromium or Chrome on PATH; install chromium"
 
