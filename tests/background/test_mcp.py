@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -166,8 +167,15 @@ def test_a_process_that_dies_is_started_again(opened):
             assert second.ok and second.text == same.text and int(second.text) != first
             assert held() == full
             os.kill(int(second.text), signal.SIGKILL)
-            third = await call(box, "pid")  # before any news of it
+            end = time.monotonic() + 10
+            while any(now == then for now, then in zip(held(), full, strict=True)):
+                assert time.monotonic() < end  # the process, and then its pipes, are gone
+                await asyncio.sleep(0.05)
+            third = await call(box, "pid")
             assert third.ok and third.text != second.text and held() == full
+            os.kill(int(third.text), signal.SIGKILL)
+            fourth = await call(box, "pid")  # before any news of it
+            assert fourth.ok and fourth.text != third.text and held() == full
 
     asyncio.run(story())
 

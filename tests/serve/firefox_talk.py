@@ -154,7 +154,9 @@ def talk(args: argparse.Namespace, directory: Path) -> int:
         until(lambda: firefox.run(f"{state} === 'live' || {notice}"), 60, "the page")
         record = ("parec", "-d", "speaker.monitor", "--file-format=wav", str(args.output))
         with running(*record, env=env):
-            subprocess.run(["paplay", "-d", "mic", str(args.input)], env=env, check=True)
+            with running("paplay", "-d", "mic", str(args.input), env=env) as played:
+                if played.wait():
+                    raise InputError(f"{args.input}: paplay cannot play it; give a WAV")
             time.sleep(args.after_s)
         heard, said, told = (
             firefox.run(script)
