@@ -150,34 +150,42 @@ def test_what_is_cancelled_is_not_heard_on(served, talk, run):
     async def story():
         async with talk(served) as it:
             said = await it.until(SAID)
-            await it.sdk.response.create(event_id="too-early")
-            refused = (await it.until("error"))["error"]
-            assert refused["code"] == "conversation_already_has_active_response"
-            assert refused["event_id"] == "too-early"
-            await it.sdk.response.cancel(response_id=said["response_id"])
-            done = (await it.until("response.done"))["response"]
-            assert done["status_details"]["reason"] == "client_cancelled"
-            assert done["output"][-1]["status"] == "incomplete"
-            item, end = done["output"][-1]["id"], len(it.got)
+            item, response = said["item_id"], it.sdk.response
+            # In one go: the model may fall silent, and speak again, in any turn.
+            began = time.monotonic()
+            await response.create(event_id="too-early")
+            await response.cancel(response_id=said["response_id"])
             await it.sdk.conversation.item.truncate(
                 item_id=item, content_index=0, audio_end_ms=20
             )
-            await it.until("conversation.item.truncated")
             await it.sdk.conversation.item.retrieve(item_id=item)
+            await response.cancel(event_id="too-late")
+            await response.create(response={"metadata": {"a": "b"}})
+            refused = (await it.until("error"))["error"]
+            assert refused["code"] == "conversation_already_has_active_response"
+            assert refused["event_id"] == "too-early"
+            cancelled = await it.until("response.done")
+            done, end = cancelled["response"], it.got.index(cancelled) + 1
+            assert done["id"] == said["response_id"]
+            assert done["status_details"]["reason"] == "client_cancelled"
+            assert done["output"][-1]["status"] == "incomplete"
+            assert done["output"][-1]["id"] == item
+            await it.until("conversation.item.truncated", after=end)
             found = (await it.until("conversation.item.retrieved"))["item"]
             assert found["content"] == [{"type": "output_audio", "transcript": ""}]
-            await it.sdk.response.cancel()
-            again = await it.until("error", after=end)
-            assert again["error"]["code"] == "response_cancel_not_active"
-            began = time.monotonic()
-            await it.sdk.response.create(response={"metadata": {"a": "b"}})
+            again = (await it.until("error", after=end))["error"]
+            assert again["code"] == "response_cancel_not_active"
+            assert again["event_id"] == "too-late"
             asked = (await it.until("response.created", after=end))["response"]
             assert asked["metadata"] == {"a": "b"} and asked["status"] == "in_progress"
-            answer = (await it.until("response.done", after=end))["response"]
-            if not answer["output"]:  # the clock may have caught up some turns
+            done = await it.until("response.done", after=end)
+            assert done["response"]["id"] == asked["id"]
+            if not done["response"]["output"]:  # the clock may have caught up some turns
                 assert time.monotonic() - began > 0.2 * (PATIENCE - 5)
-            said_after = [e for e in it.of(SAID) if it.got.index(e) >= end]
+            # The turn that ends it may begin another.
+            said_after = [e for e in it.got[end : it.got.index(done)] if e["type"] == SAID]
             assert all(e["response_id"] == asked["id"] for e in said_after)
+            assert bool(said_after) == bool(done["response"]["output"])
 
     run(story())
 
