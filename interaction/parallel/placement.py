@@ -12,8 +12,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from interaction import model
 from interaction.config import ModelConfig
 from interaction.errors import InputError
-from interaction.parallel.mesh import ROWS, TABLE, row_devices
-from interaction.parallel.sharding import partition
+from interaction.parallel.mesh import ROWS, row_devices
+from interaction.parallel.sharding import divided_over, partition, shortest
 from interaction.params import Params, Spec, flatten, is_spec, unflatten_like
 
 BY_ROW = PartitionSpec(ROWS)  # sessions or rows of a batch, first axis
@@ -35,12 +35,12 @@ def of_moments(cfg: ModelConfig, mesh: Mesh) -> Any:
     n = mesh.shape["expert"]
 
     def more(spec: Spec, at: PartitionSpec) -> PartitionSpec:
-        axes = [TABLE[axis] for axis in spec.axes]
+        axes = [divided_over(axis, mesh) for axis in spec.axes]
         if n == 1 or any("expert" in group for group in axes):
             return at
         for dim, (size, group) in enumerate(zip(spec.shape, axes, strict=True)):
             if size % (n * math.prod(mesh.shape[axis] for axis in group)) == 0:
-                return PartitionSpec(*axes[:dim], (*group, "expert"), *axes[dim + 1 :])
+                return shortest([*axes[:dim], (*group, "expert"), *axes[dim + 1 :]])
         return at
 
     return jax.tree.map(more, model.specs(cfg), of_params(cfg, mesh), is_leaf=is_spec)

@@ -18,9 +18,18 @@ def test_axes_go_where_the_table_says():
     with pytest.raises(ValueError, match=r"up: mesh axis twice in \('expert'"):
         partition("up", spec, MESH)  # experts and mlp are both divided by `tensor`
     spec = Spec((8, 16, 5), ("expert", "embed", None))
-    want = PartitionSpec(("tensor", "expert"), ("fsdp",), None)
+    want = PartitionSpec(("tensor", "expert"), "fsdp")
     assert partition("up", spec, MESH) == want
-    assert partition("scale", Spec((5,), (None,)), MESH) == PartitionSpec(None)
+    assert partition("scale", Spec((5,), (None,)), MESH) == PartitionSpec()
+
+
+def test_an_axis_of_one_device_divides_nothing():
+    mesh = AbstractMesh((4, 1, 2, 1), AXES)
+    spec = Spec((6, 8, 16), ("embed", "expert", "mlp"))
+    with pytest.raises(ValueError, match="mesh axis twice"):
+        partition("up", spec, mesh)  # on other meshes it would
+    spec = Spec((6, 8, 5), ("embed", "expert", None))
+    assert partition("up", spec, mesh) == PartitionSpec(None, "expert")
 
 
 def test_a_mesh_must_divide_what_it_divides():

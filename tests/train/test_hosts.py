@@ -65,9 +65,12 @@ def until(happened: Callable[[], object], workdir: Path, processes: list) -> Non
         time.sleep(0.02)
 
 
-def test_two_hosts_then_one_lose_nothing(tmp_path):
+def test_two_hosts_then_one_lose_nothing(tmp_path, monkeypatch):
     """kill -9 of one host of two; both again, and SIGTERM to one; a byte of the newest
-    checkpoint flipped; then one host with all devices. (`launch.drill` does more.)"""
+    checkpoint flipped; then one host with all devices. (`launch.drill` does more.) What
+    goes on finds its program where the first start left it."""
+    programs = tmp_path / "programs"
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
     calm, run = tmp_path / "calm", tmp_path / "run"
     with hosts(calm, 1, 4, f"--stop_at={LAST}") as processes:
         assert local.wait(processes) == 0, said(calm)
@@ -105,6 +108,7 @@ def test_two_hosts_then_one_lose_nothing(tmp_path):
     assert (run / "losses.jsonl").read_text() == text
     rows = {step: list(range(8 * step - 8, 8 * step)) for step in range(1, LAST + 1)}
     assert fed(run) == rows == fed(calm)
+    assert len(list(programs.glob("jit_train_step-*-cache"))) == 2  # 1 x 4 and 2 x 2
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""A new state is born on its mesh: the values of one device, a part on each of eight."""
+"""A new state is born on its mesh: the values of one device, a part on each of eight. Its
+shardings are said as those of a checkpoint that is read: other words for the same places
+would be another program, compiled again where a run goes on."""
 
 from __future__ import annotations
 
@@ -43,8 +45,7 @@ def differing(one, many):
 def elsewhere(like, tree):
     pairs = zip(jax.tree.leaves_with_path(like), jax.tree.leaves(tree), strict=True)
     return [jax.tree_util.keystr(path) for (path, a), b in pairs
-            if (a.shape, a.dtype) != (b.shape, b.dtype)
-            or not b.sharding.is_equivalent_to(a.sharding, b.ndim)]
+            if (a.shape, a.dtype, a.sharding) != (b.shape, b.dtype, b.sharding)]
 
 found = {}
 like = described_state(cfg, tx, mesh)
