@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from interaction.memory import look_for_garbage
+
 
 class InputError(ValueError):
     """Bad input from the user: one line that says what, where, and the mend."""
@@ -12,6 +14,7 @@ class InputError(ValueError):
 
 def run_command(main: Callable[[], int | None]) -> None:
     """Run a command's `main`; an `InputError` becomes one line and exit code 2."""
+    look_for_garbage(rarely=True)
     try:
         code = main()
     except InputError as error:

@@ -14,6 +14,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from interaction import model, package
 from interaction.config import ModelConfig
+from interaction.memory import look_for_garbage
 from interaction.package import ASSETS
 from interaction.params import Params, initialise
 from interaction.settings import load
@@ -39,6 +40,7 @@ def programs(tmp_path_factory):
         # Small ones too: a new state is made by some thirty, of half a second each.
         "jax_persistent_cache_min_compile_time_secs": 0,
     }
+    look_for_garbage(rarely=True)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             patch.setenv(name.upper(), str(value))

@@ -30,6 +30,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from interaction.errors import InputError
+from interaction.memory import look_for_garbage
 from interaction.serve.archive import TERMS, TOKEN, Archive
 from interaction.serve.away import Away
 from interaction.serve.backstage import Backstage
@@ -205,6 +206,7 @@ class Server(uvicorn.Server):
         # up, and come too seldom for what connections leave.
         gc.collect()
         gc.freeze()
+        look_for_garbage(rarely=False)
         super().run(sockets or [listen(self.config.host, self.config.port)])
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
