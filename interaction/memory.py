@@ -33,7 +33,7 @@ def look_for_garbage(rarely: bool) -> None:
 
     Tracing a program makes millions of objects that live on, and by default they are
     walked over again and again. Measured: 11.1 for 13.1 s of a processor's time up to the
-    first training step of a tiny model whose program is in the cache (medians of five).
-    What serves for days wants the default.
+    first training step of a tiny model whose program is in the cache (medians of five
+    runs and of six). What serves for days wants the default.
     """
     gc.set_threshold(*((50_000, 20, 20) if rarely else _PYTHONS))

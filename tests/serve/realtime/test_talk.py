@@ -152,7 +152,6 @@ def test_what_is_cancelled_is_not_heard_on(served, talk, run):
             said = await it.until(SAID)
             item, response = said["item_id"], it.sdk.response
             # In one go: the model may fall silent, and speak again, in any turn.
-            began = time.monotonic()
             await response.create(event_id="too-early")
             await response.cancel(response_id=said["response_id"])
             await it.sdk.conversation.item.truncate(
@@ -160,6 +159,7 @@ def test_what_is_cancelled_is_not_heard_on(served, talk, run):
             )
             await it.sdk.conversation.item.retrieve(item_id=item)
             await response.cancel(event_id="too-late")
+            began = time.monotonic()
             await response.create(response={"metadata": {"a": "b"}})
             refused = (await it.until("error"))["error"]
             assert refused["code"] == "conversation_already_has_active_response"
@@ -178,14 +178,15 @@ def test_what_is_cancelled_is_not_heard_on(served, talk, run):
             assert again["event_id"] == "too-late"
             asked = (await it.until("response.created", after=end))["response"]
             assert asked["metadata"] == {"a": "b"} and asked["status"] == "in_progress"
-            done = await it.until("response.done", after=end)
-            assert done["response"]["id"] == asked["id"]
-            if not done["response"]["output"]:  # the clock may have caught up some turns
+            ended = await it.until("response.done", after=end)
+            answer = ended["response"]
+            assert answer["id"] == asked["id"]
+            if not answer["output"]:  # the clock may have caught up some turns
                 assert time.monotonic() - began > 0.2 * (PATIENCE - 5)
             # The turn that ends it may begin another.
-            said_after = [e for e in it.got[end : it.got.index(done)] if e["type"] == SAID]
+            said_after = [e for e in it.got[end : it.got.index(ended)] if e["type"] == SAID]
             assert all(e["response_id"] == asked["id"] for e in said_after)
-            assert bool(said_after) == bool(done["response"]["output"])
+            assert bool(said_after) == bool(answer["output"])
 
     run(story())
 
